@@ -1,0 +1,91 @@
+"""The SQLite file behind the history: its tables, and the two ways to open it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+
+from mediapipe.errors import Unavailable
+
+NAME = "history.db"
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS proofs (
+    inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    remote TEXT NOT NULL, sha1 TEXT NOT NULL, file_id TEXT NOT NULL, readback INTEGER NOT NULL,
+    proven_at REAL NOT NULL,
+    PRIMARY KEY (inode, size, mtime_ns, remote)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sightings (
+    subject TEXT PRIMARY KEY, first REAL NOT NULL, last REAL NOT NULL, runs INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS torrents (
+    hash TEXT PRIMARY KEY, name TEXT NOT NULL, seeded REAL NOT NULL, last REAL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS intents (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, paths TEXT NOT NULL,
+    created REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, moment REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS roots (path TEXT PRIMARY KEY, identifier TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pauses (
+    subject TEXT PRIMARY KEY, until REAL NOT NULL, tries INTEGER NOT NULL,
+    reason TEXT NOT NULL, fingerprint TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+    job TEXT NOT NULL, started REAL NOT NULL, seconds REAL NOT NULL, outcome TEXT NOT NULL,
+    done INTEGER NOT NULL, failed INTEGER NOT NULL, kept INTEGER NOT NULL, reason TEXT
+);
+"""
+# Paths may hold bytes that are not UTF-8; as JSON strings they survive in a TEXT column.
+
+
+def connect(folder: str) -> sqlite3.Connection:
+    """Open, or create, the database in the state folder. Raises Unavailable."""
+    path = os.path.join(folder, NAME)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        connection = _open(path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        _migrate(connection)
+    except (OSError, sqlite3.Error) as error:
+        raise Unavailable(
+            f"cannot open {path}: {error}",
+            hint="check the owner and the free space of the state folder",
+        ) from None
+    return connection
+
+
+def copy(folder: str) -> sqlite3.Connection:
+    """Copy the database into memory, or make an empty one there. Raises Unavailable."""
+    path = os.path.join(folder, NAME)
+    connection = _open(":memory:")
+    try:
+        if os.path.exists(path):
+            source = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=30)
+            with contextlib.closing(source):
+                source.backup(connection)
+        _migrate(connection)
+    except sqlite3.Error as error:
+        raise Unavailable(f"cannot read {path}: {error}") from None
+    return connection
+
+
+def _open(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=30, isolation_level=None)
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > _VERSION:
+        raise sqlite3.DatabaseError(
+            f"it was written by a newer mediapipe (schema {version}, this one knows {_VERSION})"
+        )
+    if version < _VERSION:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")

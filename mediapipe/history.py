@@ -1,0 +1,260 @@
+"""What must be remembered between runs: proofs, first sightings, seeding times, intents, roots.
+
+SQLite in the state folder. Losing it may delay a deletion; it may never cause one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mediapipe import database
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Mapping
+
+_MAX_STEP = 1800
+"""Seconds that one pause between two runs can add to a seeding time: a box that was off for a week
+has not seeded for a week."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A proof by identity: it outlives the name under which the file was uploaded."""
+
+    remote: str
+    sha1: str
+    file_id: str
+    readback: bool
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Since when and in how many runs something was seen so; times in epoch seconds."""
+
+    first: float
+    runs: int
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A deletion that was begun: a request to finish it, never a licence."""
+
+    id: int
+    name: str
+    hash: str
+    """Hash of the torrent, or empty where it was an orphan."""
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Until when (epoch seconds) something is left alone after failures, and why."""
+
+    until: float
+    tries: int
+    reason: str
+    fingerprint: str
+
+
+class History:
+    """The open database. Every write is committed, durably, before the method returns."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Make the writes inside one transaction: one fsync, and all or none after a crash."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # proofs
+
+    def proofs(self, inode: int, size: int, mtime_ns: int) -> tuple[Proof, ...]:
+        """Give what is proven about a file of this identity, newest first."""
+        rows = self._db.execute(
+            "SELECT remote, sha1, file_id, readback FROM proofs"
+            " WHERE inode = ? AND size = ? AND mtime_ns = ? ORDER BY proven_at DESC",
+            (_signed(inode), size, mtime_ns),
+        )
+        return tuple(Proof(json.loads(row[0]), row[1], row[2], bool(row[3])) for row in rows)
+
+    def prove(self, identity: tuple[int, int, int], proof: Proof, now: float) -> None:
+        """Remember a proof."""
+        inode, size, mtime_ns = identity
+        self._db.execute(
+            "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                _signed(inode),
+                size,
+                mtime_ns,
+                json.dumps(proof.remote),
+                proof.sha1,
+                proof.file_id,
+                proof.readback,
+                now,
+            ),
+        )
+
+    def disprove(self, remote: str) -> None:
+        """Forget every proof that rests on an object which is gone or different."""
+        self._db.execute("DELETE FROM proofs WHERE remote = ?", (json.dumps(remote),))
+
+    # sightings
+
+    def sight(self, prefix: str, subjects: Iterable[str], now: float) -> dict[str, Sighting]:
+        """Record what is seen in this run under a prefix; what is not seen any more is forgotten.
+
+        Gives each subject's sighting, this run included. A clock that went back begins anew.
+        """
+        seen = {json.dumps([prefix, subject]): subject for subject in subjects}
+        known = {
+            row[0]: Sighting(row[1], row[3])
+            for row in self._db.execute("SELECT subject, first, last, runs FROM sightings")
+            if row[2] <= now
+        }
+        result: dict[str, Sighting] = {}
+        with self.together():
+            for key in [key for key in known if json.loads(key)[0] == prefix and key not in seen]:
+                self._db.execute("DELETE FROM sightings WHERE subject = ?", (key,))
+            for key, subject in seen.items():
+                before = known.get(key, Sighting(now, 0))
+                result[subject] = Sighting(before.first, before.runs + 1)
+                self._db.execute(
+                    "INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?)",
+                    (key, before.first, now, before.runs + 1),
+                )
+        return result
+
+    # torrents
+
+    def known_torrents(self) -> frozenset[str]:
+        """Give the hashes of all torrents that were listed and not removed by us."""
+        return frozenset(row[0] for row in self._db.execute("SELECT hash FROM torrents"))
+
+    def seed(self, complete: Mapping[str, str], others: Mapping[str, str], now: float) -> None:
+        """Add to the seeding record: hash → name of the torrents seen complete, and of the rest.
+
+        A pause adds its length, but at most half an hour, and nothing when the clock went back
+        (DESIGN: qBittorrent's own count stands still for an idle torrent).
+        """
+        rows = self._db.execute("SELECT hash, seeded, last FROM torrents")
+        known: dict[str, tuple[float, float | None]] = {row[0]: (row[1], row[2]) for row in rows}
+        with self.together():
+            for hash_, name in {**others, **complete}.items():
+                seeded, last = known.get(hash_, (0.0, None))
+                if hash_ in complete and last is not None:
+                    seeded += max(0.0, min(now - last, _MAX_STEP))
+                self._db.execute(
+                    "INSERT OR REPLACE INTO torrents VALUES (?, ?, ?, ?)",
+                    (hash_, json.dumps(name), seeded, now if hash_ in complete else None),
+                )
+
+    def seeded(self) -> dict[str, float]:
+        """Give hash → seconds of our own seeding record."""
+        return {row[0]: row[1] for row in self._db.execute("SELECT hash, seeded FROM torrents")}
+
+    def forget_torrents(self, hashes: Iterable[str]) -> None:
+        """Forget torrents: removed by us, or the present list was accepted as the new base."""
+        with self.together():
+            self._db.executemany("DELETE FROM torrents WHERE hash = ?", [(one,) for one in hashes])
+
+    def base_taken(self) -> bool:
+        """Whether a torrent list was ever taken as the base that later ones are held against."""
+        query = "SELECT 1 FROM facts WHERE name = 'base taken'"
+        return self._db.execute(query).fetchone() is not None
+
+    def take_base(self, listed: Iterable[str], now: float) -> None:
+        """Take the present list as the base: what is known and not in it was removed elsewhere."""
+        self.forget_torrents(self.known_torrents() - frozenset(listed))
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES ('base taken', ?)", (now,))
+
+    # intents
+
+    def intend(self, name: str, hash_: str, paths: Iterable[str], now: float) -> int:
+        """Record that a deletion begins; gives its id."""
+        cursor = self._db.execute(
+            "INSERT INTO intents (name, hash, paths, created) VALUES (?, ?, ?, ?)",
+            (json.dumps(name), hash_, json.dumps(list(paths)), now),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def intents(self) -> tuple[Intent, ...]:
+        """Give the deletions that were begun and not finished."""
+        rows = self._db.execute("SELECT id, name, hash, paths FROM intents ORDER BY id")
+        return tuple(
+            Intent(row[0], json.loads(row[1]), row[2], tuple(json.loads(row[3]))) for row in rows
+        )
+
+    def finish(self, intent: int) -> None:
+        """Forget an intent: its deletion is finished, or nothing of it is there any more."""
+        self._db.execute("DELETE FROM intents WHERE id = ?", (intent,))
+
+    # roots, pauses, runs
+
+    def root(self, path: str) -> str | None:
+        """Give the identifier of a root, or None where it was never seen."""
+        query = "SELECT identifier FROM roots WHERE path = ?"
+        row = self._db.execute(query, (json.dumps(path),)).fetchone()
+        return None if row is None else str(row[0])
+
+    def remember_root(self, path: str, identifier: str) -> None:
+        """Remember a root's identifier."""
+        if self.root(path) != identifier:
+            values = (json.dumps(path), identifier)
+            self._db.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", values)
+
+    def pauses(self) -> dict[str, Pause]:
+        """Give subject → pause, also those that are over."""
+        rows = self._db.execute("SELECT subject, until, tries, reason, fingerprint FROM pauses")
+        return {json.loads(row[0]): Pause(*row[1:]) for row in rows}
+
+    def pause(self, subject: str, pause: Pause) -> None:
+        """Leave a subject alone for a while."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO pauses VALUES (?, ?, ?, ?, ?)",
+            (json.dumps(subject), pause.until, pause.tries, pause.reason, pause.fingerprint),
+        )
+
+    def unpause(self, subjects: Iterable[str]) -> None:
+        """Forget pauses: it went well."""
+        keys = [(json.dumps(subject),) for subject in subjects]
+        if keys:
+            with self.together():
+                self._db.executemany("DELETE FROM pauses WHERE subject = ?", keys)
+
+    def record_run(
+        self, job: str, started: float, seconds: float, outcome: str, counts: tuple[int, int, int],
+        reason: str | None,
+    ) -> None:  # fmt: skip
+        """Record how a run ended; counts are done, failed, kept."""
+        values = (job, started, seconds, outcome, *counts, reason)
+        self._db.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+
+def _signed(inode: int) -> int:
+    """Fit an unsigned 64-bit inode number into SQLite's signed integer."""
+    return inode - (1 << 64) if inode >= 1 << 63 else inode
+
+
+def open_history(folder: str) -> History:
+    """Open, or create, the history for a run that writes. Raises Unavailable."""
+    return History(database.connect(folder))
+
+
+def copy_history(folder: str) -> History:
+    """Copy the history into memory: a dry run may write what it likes, and nothing lasts."""
+    return History(database.copy(folder))

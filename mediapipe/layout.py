@@ -1,0 +1,107 @@
+"""Where things lie on this host and on the remote, as the configuration says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediapipe.config import as_host
+from mediapipe.disk import roots
+from mediapipe.disk.mounts import is_mount_point, mounts
+from mediapipe.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mediapipe.config import Config, Library
+    from mediapipe.disk.roots import Root
+    from mediapipe.history import History
+
+
+def address(remote: str, name: str) -> str:
+    """Give the full remote name of an object: `b2:bucket` and `tv/x.mkv` → `b2:bucket/tv/x.mkv`."""
+    return f"{remote}{name}" if remote.endswith((":", "/")) else f"{remote}/{name}"
+
+
+def inside(path: str, folder: str) -> bool:
+    """Whether a path lies strictly below a folder."""
+    return path.startswith(folder + "/")
+
+
+def category_folders(config: Config) -> dict[str, str]:
+    """Give category name → its folder, as this host sees it."""
+    path_map = config.qbittorrent.path_map
+    return {name: as_host(path, path_map) for name, path in config.categories.items()}
+
+
+def library_of(config: Config, category: str) -> Library | None:
+    """Give the library that a category's downloads are imported into."""
+    for library in config.libraries.values():
+        if category and library.category == category:
+            return library
+    return None
+
+
+def containers(config: Config) -> tuple[str, ...]:
+    """Give the folders whose entries are uncategorized items.
+
+    These are completed, and below it the folder of each category that no library belongs to.
+    """
+    completed = config.paths.completed
+    folders = category_folders(config)
+    without_library = {
+        folder
+        for name, folder in folders.items()
+        if library_of(config, name) is None and inside(folder, completed)
+    }
+    with_library = {
+        folder for name, folder in folders.items() if library_of(config, name) is not None
+    }
+    return (completed, *sorted(without_library - with_library - {completed}))
+
+
+def reserved(config: Config) -> frozenset[str]:
+    """Give the folders that are never an item and never removed, be they full or empty.
+
+    These are the category folders, the roots, and all that they lie in.
+    """
+    folders = {*category_folders(config).values(), config.paths.completed}
+    folders |= {library.root for library in config.libraries.values()}
+    return frozenset(parent for folder in folders for parent in _upward(folder))
+
+
+def _upward(path: str) -> Iterable[str]:
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def demand_mounts(config: Config) -> None:
+    """Raise Unavailable unless every `require_mounts` is mounted."""
+    if not config.paths.require_mounts:
+        return
+    table = mounts()
+    for point in config.paths.require_mounts:
+        if not is_mount_point(point, table):
+            raise Unavailable(
+                f"nothing is mounted at {point}",
+                hint="[paths] require_mounts names it; nothing is decided without it",
+            )
+
+
+def survey(paths: Iterable[str], history: History) -> tuple[Root, ...]:
+    """Look at roots, each against what history knows of it."""
+    return tuple(roots.inspect(path, history.root(path)) for path in paths)
+
+
+def adopt(found: Iterable[Root], history: History) -> None:
+    """Give each sound root its root file and remember it. Raises Unavailable."""
+    for root in found:
+        if root.trouble:
+            continue
+        try:
+            history.remember_root(root.path, roots.adopt(root))
+        except OSError as error:
+            raise Unavailable(
+                f"cannot write {root.path}/{roots.NAME}: {error.strerror}",
+                hint="the job needs to write there: check owner, mode and the unit's sandbox",
+            ) from None

@@ -1,0 +1,156 @@
+"""What the jobs need of the outside world, as protocols and frozen facts; adapters fill them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mediapipe.errors import MediapipeError
+
+SAFE_STATES = frozenset({"uploading", "stalledUP", "queuedUP", "forcedUP", "pausedUP", "stoppedUP"})
+"""States in which a complete torrent's files lie still at their final place. Everything else
+(checking, moving, metadata, error, missingFiles, unknown) proves nothing."""
+
+
+@dataclass(frozen=True)
+class Torrent:
+    """One entry of qBittorrent's list, with paths as this host sees them."""
+
+    hash: str
+    name: str
+    category: str
+    state: str
+    progress: float
+    amount_left: int
+    """Bytes still to be downloaded."""
+    save_path: str
+    """Absolute; empty where qBittorrent gave none."""
+    size: int
+    seeding_time: int
+    """Seconds, as qBittorrent counts them: steps back at restarts, stands still when idle."""
+    ratio: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether qBittorrent has every wanted byte, at the final place, and is at rest."""
+        return self.progress == 1 and self.amount_left == 0 and self.state in SAFE_STATES
+
+
+@dataclass(frozen=True)
+class TorrentFile:
+    """One file that a torrent lists: `save_path + name`, the only reliable list."""
+
+    path: str
+    """Absolute, as this host sees it."""
+    size: int
+    wanted: bool
+    """False where the user deselected it (priority 0)."""
+    progress: float
+
+
+class TorrentClient(Protocol):
+    """qBittorrent, as far as the jobs need it.
+
+    Every method raises Unavailable where no sound answer came, and ConfigError where the login
+    was refused (after which no further call is made: qBittorrent bans an address after five).
+    """
+
+    def categories(self) -> Mapping[str, str]:
+        """Give category name → absolute save path as qBittorrent sees it."""
+        ...
+
+    def create_category(self, name: str, save_path: str) -> None:
+        """Create a category; raises ActionFailed where qBittorrent refuses the name or path."""
+        ...
+
+    def torrents(self) -> tuple[Torrent, ...]:
+        """Give all torrents."""
+        ...
+
+    def files(self, torrent: Torrent) -> tuple[TorrentFile, ...]:
+        """Give the files of a torrent; empty where it has no metadata yet or is unknown."""
+        ...
+
+    def remove(self, torrent: Torrent) -> None:
+        """Remove a torrent from the list, never with its files."""
+        ...
+
+
+@dataclass(frozen=True)
+class RemoteObject:
+    """An object as the remote tells it."""
+
+    size: int
+    sha1: str
+    """Hex; empty where the remote gives none."""
+    file_id: str
+    """The remote's id of this very version (B2's file id); empty where it has none."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """How a copy ended; what it does not complain of is not proven by that."""
+
+    failures: Mapping[str, str]
+    """File name → why it did not arrive, in the copying program's words."""
+    trouble: MediapipeError | None
+    """What ended the copy as a whole: an outage, a cap, a refused key."""
+
+
+class Remote(Protocol):
+    """The object store behind rclone. Names are paths below the remote's root.
+
+    Raises Unavailable for outages and caps, ConfigError for a refused key or a wrong program.
+    """
+
+    def address(self, name: str) -> str:
+        """Give the full remote name that people and markers use: `b2:bucket/tv/Show/x.mkv`."""
+        ...
+
+    def why_not_storable(self, name: str) -> str:
+        """Tell why this name cannot be stored faithfully, or give an empty string."""
+        ...
+
+    def copy(
+        self,
+        root: str,
+        names: Sequence[str],
+        prefix: str,
+        *,
+        anew: bool,
+        progress: Callable[[Progress], None],
+    ) -> Copied:
+        """Copy the files `root/name` to `prefix/name` with checksums, in one child.
+
+        `anew` sends every byte even where an object of equal size and hash stands already.
+        What is not in the answer has not been proven by that: look it up.
+        """
+        ...
+
+    def look(self, names: Sequence[str]) -> Mapping[str, RemoteObject]:
+        """Look up objects by name; a name not in the answer is surely not there."""
+        ...
+
+    def read(self, name: str, offset: int, count: int) -> bytes:
+        """Read `count` bytes of an object from `offset` on."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a copy is; all sizes in bytes, rate in bytes per second, time left in seconds."""
+
+    sent: int
+    total: int
+    rate: float
+    seconds_left: float | None
+    current: tuple[str, ...]
+
+
+class Tell(Protocol):
+    """Tells one event with its fields to the log."""
+
+    def __call__(self, event: str, /, *, level: str = "info", **fields: object) -> None: ...

@@ -1,0 +1,164 @@
+"""Files as facts: identity, one walk over a tree, and the hard links of a set of inodes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+Identity = tuple[int, int, int]
+"""(inode, size in bytes, mtime in ns): stays the same across reboots; device numbers do not."""
+Inode = tuple[int, int]
+"""(device, inode): the same file within one run."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A regular file as `lstat` saw it; times in ns since the epoch, size in bytes."""
+
+    path: str
+    device: int
+    number: int
+    links: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @property
+    def inode(self) -> Inode:
+        """What tells two names of one file in one run."""
+        return (self.device, self.number)
+
+    @property
+    def identity(self) -> Identity:
+        """What markers and history know the file by."""
+        return (self.number, self.size, self.mtime_ns)
+
+    @property
+    def changed_ns(self) -> int:
+        """When it last changed: links and renames touch ctime alone, restores mtime alone."""
+        return max(self.ctime_ns, self.mtime_ns)
+
+
+def look(path: str) -> File | None:
+    """Look at a file without following links.
+
+    Gives None only where there surely is nothing. Raises OSError where one could not look, and
+    where something other than a regular file stands there.
+    """
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "is no regular file", path)
+    return file_from(path, found)
+
+
+def file_from(path: str, found: os.stat_result) -> File:
+    """Make a fact from a stat result."""
+    return File(
+        path,
+        found.st_dev,
+        found.st_ino,
+        found.st_nlink,
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )
+
+
+def same(now: File | None, planned: File) -> bool:
+    """Whether a path still holds the file that was planned for.
+
+    The number of links is left out: deleting one of two planned links changes it.
+    """
+    return now is not None and (now.device, now.identity) == (planned.device, planned.identity)
+
+
+@dataclass
+class Folder:
+    """One directory of a walk; `odd` are names that are neither regular files nor folders."""
+
+    path: str
+    files: list[os.DirEntry[str]] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+
+
+def walk(root: str, unreadable: list[str]) -> Iterator[Folder]:
+    """Go through a tree, parents first, without following links.
+
+    A folder that cannot be read is appended to `unreadable` with its reason, and is no answer
+    about what it holds.
+    """
+    pending = [root]
+    while pending:
+        folder = Folder(pending.pop())
+        try:
+            with os.scandir(folder.path) as entries:
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False):
+                        folder.files.append(entry)
+                    elif entry.is_dir(follow_symlinks=False):
+                        folder.folders.append(entry.path)
+                    else:
+                        folder.odd.append(entry.path)
+        except OSError as error:
+            unreadable.append(f"{folder.path}: {error.strerror}")
+            continue
+        yield folder
+        # whoever consumes the walk may remove from `folders` what shall not be entered
+        pending.extend(folder.folders)
+
+
+@dataclass(frozen=True)
+class Links:
+    """The names found for each inode, and the folders that could not be read."""
+
+    names: Mapping[Inode, tuple[str, ...]]
+    unreadable: tuple[str, ...]
+
+
+def find_links(roots: Iterable[str], wanted: Iterable[File]) -> Links:
+    """Find every name below `roots` of the wanted files, in one walk that needs no stat.
+
+    A directory entry tells its inode number for free; only what matches is confirmed by `lstat`
+    (two file systems may use one number). The walk ends when the link counts are met, and does
+    not begin when every file has one link.
+    """
+    left = {file.inode: file.links for file in wanted if file.links > 1}
+    numbers = {number for _device, number in left}
+    names: dict[Inode, list[str]] = defaultdict(list)
+    unreadable: list[str] = []
+    pending = list(roots) if left else []
+    while pending and left:
+        folder = pending.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    elif entry.inode() in numbers:
+                        _confirm(entry.path, left, names)
+        except OSError as error:
+            unreadable.append(f"{folder}: {error.strerror}")
+    return Links({inode: tuple(found) for inode, found in names.items()}, tuple(unreadable))
+
+
+def _confirm(path: str, left: dict[Inode, int], names: dict[Inode, list[str]]) -> None:
+    try:
+        file = look(path)
+    except OSError:
+        return
+    if file is None or file.inode not in left:
+        return
+    names[file.inode].append(path)
+    if len(names[file.inode]) == left[file.inode]:
+        del left[file.inode]

@@ -1,0 +1,186 @@
+"""The `.uploaded` marker: a note beside an item that says what was proven about it (CONTRACT)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import stat
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mediapipe.disk.index import File, Identity
+
+SUFFIX = ".uploaded"
+VERSION = 1
+_NAME_MAX = 255
+_MARKER_MAX = 64 << 20
+"""Bytes: far above any marker that we write; more is not read into memory."""
+_FOREIGN_MAX = 4096
+"""Bytes: what is larger and no marker of ours is somebody's data, never to be replaced."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was proven about one file of the item. Sizes in bytes, times in ns."""
+
+    path: str
+    """The file's name for a file item, the path below the folder for a folder item."""
+    inode: int
+    size: int
+    mtime_ns: int
+    remote: str
+    sha1: str
+    readback: bool = False
+    """Whether first, middle and last MiB were read back: above rclone's cutoff the remote's
+    SHA-1 is a label that nobody checked."""
+
+    @property
+    def identity(self) -> Identity:
+        """The identity of the file that was proven."""
+        return (self.inode, self.size, self.mtime_ns)
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A marker as read: what it says need not be true of the disk of today."""
+
+    item: str
+    files: tuple[Entry, ...]
+
+    def proves(self, files: Mapping[str, File]) -> bool:
+        """Whether it has an entry of the same identity for every file, and for no other."""
+        entries = {entry.path: entry.identity for entry in self.files}
+        return bool(files) and entries == {path: file.identity for path, file in files.items()}
+
+
+def marker_path(item: str) -> str:
+    """Give the path of the marker of an item, hashed where the name would be too long."""
+    folder, name = os.path.split(item)
+    marker = name + SUFFIX
+    if len(os.fsencode(marker)) > _NAME_MAX:
+        digest = hashlib.sha1(os.fsencode(name), usedforsecurity=False).hexdigest()
+        marker = f".{digest[:16]}{SUFFIX}"
+    return os.path.join(folder, marker)
+
+
+def read(path: str) -> Marker | None:
+    """Read a marker; None where there is none or where it is a mere claim (empty, foreign).
+
+    Raises OSError where it could not be read.
+    """
+    try:
+        # a fifo or a link in a marker's place must neither hang nor lead elsewhere
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", path)
+        return None if found.st_size > _MARKER_MAX else _parse(file.read())
+
+
+def _parse(raw: bytes) -> Marker | None:
+    try:
+        data: Any = json.loads(raw)
+        if data["version"] != VERSION:
+            return None
+        files = tuple(
+            Entry(
+                **{name: _typed(name, entry[name]) for name in _REQUIRED},
+                readback=entry.get("readback", False) is True,
+            )
+            for entry in data["files"]
+        )
+        return Marker(str(data["item"]), files)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+_REQUIRED: dict[str, type] = {
+    "path": str,
+    "inode": int,
+    "size": int,
+    "mtime_ns": int,
+    "remote": str,
+    "sha1": str,
+}
+
+
+def _typed(name: str, value: Any) -> Any:
+    if type(value) is not _REQUIRED[name]:
+        raise TypeError(name)
+    return value
+
+
+def why_not_replaceable(path: str) -> str:
+    """Tell why what stands at a marker's path must not be replaced, or give an empty string.
+
+    A torrent may hold a real file with such a name. Raises OSError where one could not look.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return ""
+    if found.st_size > _FOREIGN_MAX and read(path) is None:
+        return f"a file that is no marker stands at {path}; rename it"
+    if found.st_nlink > 1:
+        return f"{path} has several links, so it is no marker; rename it"
+    return ""
+
+
+def write(item: str, entries: tuple[Entry, ...], uploaded_at: str) -> None:
+    """Write an item's marker so that it is there wholly or not at all, also after a power cut.
+
+    Its own mtime is set to the newest among its files. `uploaded_at` is ISO 8601 in UTC. Raises
+    OSError.
+    """
+    path = marker_path(item)
+    folder = os.path.dirname(path)
+    data = {
+        "version": VERSION,
+        "item": os.path.basename(item),
+        "uploaded_at": uploaded_at,
+        "files": [_compact(entry) for entry in entries],
+    }
+    # the same temporary name each time: what a crash leaves, the next run writes over
+    digest = hashlib.sha1(os.fsencode(path), usedforsecurity=False).hexdigest()
+    temporary = os.path.join(folder, f".mediapipe-{digest[:16]}.tmp")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o664)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(json.dumps(data).encode() + b"\n")
+            file.flush()
+            newest = max(entry.mtime_ns for entry in entries)
+            os.utime(file.fileno(), ns=(newest, newest))
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_folder(folder)
+
+
+def sync_folder(folder: str) -> None:
+    """Make names that were added to or removed from a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _compact(entry: Entry) -> dict[str, object]:
+    data = asdict(entry)
+    if not entry.readback:
+        del data["readback"]
+    return data

@@ -1,0 +1,67 @@
+"""What is mounted, read from the kernel's table without touching a mount that may hang."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_TABLE = "/proc/self/mountinfo"
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+
+_NO_INODES = (
+    "fuse",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "mergerfs",
+    "9p",
+    "virtiofs",
+    "vfat",
+    "exfat",
+    "ntfs",
+)
+"""Beginnings of the names of file systems that make up inode numbers or link counts."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A line of the mount table."""
+
+    point: str
+    file_system: str
+
+
+def mounts() -> tuple[Mount, ...]:
+    """Read the mount table of this process; the last line of a mount point is the one on top."""
+    with open(_TABLE, "rb") as file:
+        return tuple(_parse(line) for line in file.read().splitlines() if line)
+
+
+def _parse(line: bytes) -> Mount:
+    # 36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw (proc_pid_mountinfo(5))
+    fields, _, rest = line.partition(b" - ")
+    point = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields.split(b" ")[4])
+    return Mount(point.decode(errors="surrogateescape"), rest.split(b" ")[0].decode())
+
+
+def mount_of(path: str, table: tuple[Mount, ...]) -> Mount:
+    """Give the mount that a path lies on."""
+    best = Mount("/", "unknown")
+    for mount in table:
+        covers = mount.point in ("/", path) or path.startswith(mount.point + "/")
+        if covers and len(mount.point) >= len(best.point):
+            best = mount
+    return best
+
+
+def is_mount_point(path: str, table: tuple[Mount, ...]) -> bool:
+    """Whether something is mounted right at this path."""
+    return any(mount.point == path for mount in table)
+
+
+def why_inodes_untrusted(path: str, table: tuple[Mount, ...]) -> str:
+    """Tell why inode numbers and link counts at a path prove nothing, or give an empty string."""
+    file_system = mount_of(path, table).file_system
+    if file_system.startswith(_NO_INODES):
+        return f"{file_system} makes up inode numbers, so hard links cannot be told there"
+    return ""

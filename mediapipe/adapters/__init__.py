@@ -1,0 +1,1 @@
+"""The adapters: each speaks to one program or service and fills one port."""

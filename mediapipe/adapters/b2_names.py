@@ -1,0 +1,37 @@
+"""Names on B2 as rclone writes them: which ones are possible, and how its JSON shows them."""
+
+from __future__ import annotations
+
+import os
+import re
+
+_SEGMENT_MAX = 250
+_NAME_MAX = 1024
+_ESCAPES = re.compile("[\u201b\u2400-\u2421]")
+"""Characters by which rclone writes what B2 cannot hold: a name that has them already is not found
+again, and rclone skips it without a word."""
+_STRAY = re.compile("[\udc80-\udcff]")
+
+
+def why_not_storable(name: str) -> str:
+    """Tell why a name cannot be stored and found again, or give an empty string."""
+    if _ESCAPES.search(name):
+        return "its name has a character that rclone keeps for escapes (\u201b, ␀ to ␡); rename it"
+    stored = [_stored_length(segment) for segment in name.split("/")]
+    if max(stored) > _SEGMENT_MAX:
+        return f"its name is {max(stored)} bytes long on B2, which takes {_SEGMENT_MAX}; rename it"
+    if sum(stored) + len(stored) - 1 > _NAME_MAX:
+        return f"its path is longer than the {_NAME_MAX} bytes that B2 takes"
+    return ""
+
+
+def as_json_shows(name: str) -> str:
+    """Give a name as rclone's JSON shows it: each byte that is not UTF-8 is U+FFFD there."""
+    return _STRAY.sub("\ufffd", name)
+
+
+def _stored_length(segment: str) -> int:
+    """Count the bytes of a segment as rclone stores it on B2 (control pictures, `‛FF` escapes)."""
+    extra = sum(2 for char in segment if char == "\\" or char < " " or char == "\x7f")
+    extra += 4 * len(_STRAY.findall(segment))  # one byte becomes ‛ and two hex digits
+    return len(os.fsencode(segment)) + extra

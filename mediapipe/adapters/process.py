@@ -1,0 +1,126 @@
+"""The one place that starts processes: own process group, no standard input, ended for sure."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mediapipe.errors import ConfigError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_GRACE = 30.0
+"""Seconds between TERM and KILL: rclone cancels its unfinished large file in less than one."""
+_TAIL = 1 << 20
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended; `output` is its standard output, `errors` the tail of the other one."""
+
+    status: int
+    output: bytes
+    errors: str
+
+
+def run(
+    command: Sequence[str],
+    *,
+    timeout: float,
+    on_line: Callable[[str], bool] | None = None,
+) -> Ended:
+    """Run a child to its end.
+
+    `on_line` gets each line of standard error and tells whether the child is alive by it;
+    `timeout` is in seconds without such a line (without `on_line`: in all). Raises Unavailable
+    where the child stalls, ConfigError where it cannot be started.
+    """
+    with _started(command) as child:
+        output = bytearray()
+        lines = _Lines(on_line)
+        deadline = time.monotonic() + timeout
+        with selectors.DefaultSelector() as selector:
+            for stream in (child.stdout, child.stderr):
+                assert stream is not None  # noqa: S101 - both are pipes
+                os.set_blocking(stream.fileno(), False)
+                selector.register(stream, selectors.EVENT_READ)
+            while selector.get_map():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise Unavailable(f"{os.path.basename(command[0])} stalled for {timeout:.0f} s")
+                for key, _ in selector.select(min(left, 1.0)):
+                    chunk = os.read(key.fd, 1 << 16)
+                    if not chunk:
+                        selector.unregister(key.fileobj)
+                    elif key.fileobj is child.stdout:
+                        output += chunk
+                    elif lines.feed(chunk):
+                        deadline = time.monotonic() + timeout
+        lines.feed(b"\n")
+        return Ended(child.wait(), bytes(output), lines.tail())
+
+
+class _Lines:
+    """Cuts standard error into lines, hands them on, and keeps the last of them."""
+
+    def __init__(self, on_line: Callable[[str], bool] | None) -> None:
+        self._on_line = on_line
+        self._rest = b""
+        self._tail = bytearray()
+
+    def feed(self, chunk: bytes) -> bool:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        alive = False
+        for line in lines:
+            self._tail += line + b"\n"
+            if self._on_line is not None and line:
+                alive |= self._on_line(line.decode(errors="replace"))
+        del self._tail[:-_TAIL]
+        return alive
+
+    def tail(self) -> str:
+        return self._tail.decode(errors="replace").strip()
+
+
+@contextlib.contextmanager
+def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a child in a group of its own, and end the group on the way out, however that is."""
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env=_environment(),
+        )
+    except OSError as error:
+        raise ConfigError(f"cannot start {command[0]}: {error.strerror}") from None
+    with child:
+        try:
+            yield child
+        finally:
+            _end(child)
+
+
+def _environment() -> dict[str, str]:
+    """Give a child everything but the way to talk to systemd in our name."""
+    return {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a child's group: TERM, and KILL for what has not gone after the grace time."""
+    for sign, seconds in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, None)):
+        if child.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(seconds)

@@ -1,0 +1,154 @@
+"""The options of every command, and the help that teaches them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from mediapipe import __version__
+from mediapipe.units import Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
+"""Verb → the console script and systemd unit that people type."""
+
+_SUMMARIES = {
+    "categories": "declare qBittorrent's download categories",
+    "upload": "upload the library and uncategorized downloads to B2, with proof",
+    "cleanup": "remove seeded torrents, their files and library links, once all is proven on B2",
+}
+_DESCRIPTIONS = {
+    "categories": """\
+Creates the categories of [categories] that qBittorrent does not have. One that it has with
+another save path is reported and left: changing it would move or lose its torrents.""",
+    "upload": """\
+Uploads what has no valid .uploaded marker: the libraries first, then the uncategorized downloads,
+each newest first. Every object is looked up after the copy (there, size, SHA-1) before its marker
+is written. With nothing pending no service is asked.""",
+    "cleanup": """\
+Removes torrents past their seeding time, then their files, their hard links in the library, their
+markers and the folders that this empties. A file goes only if the remote confirms its size and
+SHA-1 in this very run. What cannot be looked at is kept.""",
+}
+
+_EXIT = """\
+exit status:
+  0   done, or nothing to do
+  1   a bug, with its traceback
+  2   the command line is wrong
+  3   some actions failed, or a guard refused the plan
+  75  a service or a mount is not there, or another run is under way: try again later
+  78  the configuration, a secret or a program has to change
+"""
+
+_EPILOG = """\
+first steps:
+  mediapipe config check           is the configuration sound? (no network, nothing is touched)
+  mediapipe upload --dry-run       what would be uploaded, and what waits for what
+  mediapipe cleanup --dry-run      what would be deleted, and why the rest is kept
+  journalctl -fu 'qbt-*'           follow the jobs that systemd's timers start
+
+"""
+
+
+def parse_job(verb: str, words: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line of a console script such as `qbt-cleanup`."""
+    parser = argparse.ArgumentParser(
+        prog=UNITS[verb],
+        description=f"{_DESCRIPTIONS[verb]}\n\nThe same as `mediapipe {verb}`.",
+        epilog=_EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_job_options(parser, verb)
+    parser.set_defaults(verb=verb)
+    return parser.parse_args(words)
+
+
+def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line of `mediapipe`."""
+    parser = argparse.ArgumentParser(
+        prog="mediapipe",
+        description="Moves finished downloads to Backblaze B2 and frees the disk once that is "
+        "proven.",
+        epilog=_EPILOG + _EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mediapipe {__version__}")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for verb, unit in UNITS.items():
+        one = verbs.add_parser(
+            verb,
+            help=_SUMMARIES[verb],
+            description=f"{_DESCRIPTIONS[verb]}\n\nThe same as `{unit}`.",
+            epilog=_EXIT,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        _add_job_options(one, verb)
+        one.set_defaults(verb=verb)
+    config = verbs.add_parser("config", help="check the configuration")
+    checks = config.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    check = checks.add_parser(
+        "check",
+        help="name every mistake in a configuration file",
+        description="Needs no network, no secret and no existing path.",
+    )
+    check.add_argument("file", nargs="?", metavar="FILE", help="default: see --config")
+    _add_config(check)
+    check.set_defaults(verb="config check")
+    if not words:
+        parser.print_help(sys.stdout)
+        parser.exit(2)
+    return parser.parse_args(words)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="default: $MEDIAPIPE_CONFIG, else /etc/mediapipe/config.toml",
+    )
+
+
+def _add_job_options(parser: argparse.ArgumentParser, verb: str) -> None:
+    _add_config(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the plan that would run; write nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="report as one JSON object")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log each item that is kept, and why"
+    )
+    name = f"{UNITS[verb]} {__version__}"
+    parser.add_argument("--version", action="version", version=name)
+    if verb == "categories":
+        parser.add_argument(
+            "--wait",
+            type=_seconds,
+            default=Seconds.parse("60s"),
+            metavar="DURATION",
+            help="how long qBittorrent may take to answer (default: 60s)",
+        )
+    if verb == "cleanup":
+        parser.add_argument(
+            "--force", action="store_true", help="lift [cleanup] max_deletes, and nothing else"
+        )
+        parser.add_argument(
+            "--accept-loss",
+            action="store_true",
+            help="take qBittorrent's present list as the new base, however short it is",
+        )
+        parser.add_argument(
+            "--orphans-now",
+            action="store_true",
+            help="give downloads without a torrent no grace; proof is demanded as always",
+        )
+
+
+def _seconds(text: str) -> Seconds:
+    try:
+        return Seconds.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

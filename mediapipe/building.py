@@ -1,0 +1,54 @@
+"""Build the adapters from the configuration and its secrets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediapipe import latch
+from mediapipe.adapters.qbittorrent import Qbittorrent
+from mediapipe.adapters.rclone import Rclone
+from mediapipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mediapipe.runner import Context
+    from mediapipe.units import SecretFile
+
+
+def qbittorrent(context: Context, path: str) -> Qbittorrent:
+    """Build the client of qBittorrent; raises ConfigError where its secret is not to be had.
+
+    `path` is the configuration's.
+    """
+    latch.demand_open(context.history, "qbittorrent", context.config, path)
+    settings = context.config.qbittorrent
+    return Qbittorrent(
+        settings,
+        secret(settings.password_file, "qbittorrent.password_file") if settings.username else "",
+        secret(settings.api_key_file, "qbittorrent.api_key_file"),
+    )
+
+
+def rclone(context: Context, path: str) -> Rclone:
+    """Build the remote; nothing is started."""
+    latch.demand_open(context.history, "rclone", context.config, path)
+    return Rclone(context.config.rclone, context.config.upload)
+
+
+def secret(file: SecretFile, key: str) -> str:
+    """Read a secret; blank where none is configured."""
+    if not file:
+        return ""
+    path = file.path()
+    if path is None:
+        raise ConfigError(
+            f"{key} = {file!r} is a credential, but $CREDENTIALS_DIRECTORY is not set",
+            hint="start the systemd unit, or give an absolute path",
+        )
+    try:
+        with open(path, encoding="utf-8") as stream:
+            value = stream.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{key}: cannot read {path}: {error}") from None
+    if not value:
+        raise ConfigError(f"{key}: {path} is empty")
+    return value

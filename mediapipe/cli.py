@@ -1,0 +1,219 @@
+"""The command line: builds the adapters that a job needs, runs it, reports, and exits."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from mediapipe import arguments
+from mediapipe.config_load import find, load
+from mediapipe.errors import LoginRefused, MediapipeError, Stopped, Unavailable
+from mediapipe.log import Log
+from mediapipe.report import print_error, print_report
+from mediapipe.runner import Context, opened
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from mediapipe.config import Config
+    from mediapipe.history import History
+    from mediapipe.ports import Tell
+    from mediapipe.runner import Report
+
+
+def main() -> NoReturn:
+    """Run the umbrella command `mediapipe`."""
+    _exit(arguments.parse_umbrella(sys.argv[1:]))
+
+
+def categories() -> NoReturn:
+    """Run `qbt-categories`."""
+    _exit(arguments.parse_job("categories", sys.argv[1:]))
+
+
+def upload() -> NoReturn:
+    """Run `qbt-upload-b2`."""
+    _exit(arguments.parse_job("upload", sys.argv[1:]))
+
+
+def cleanup() -> NoReturn:
+    """Run `qbt-cleanup`."""
+    _exit(arguments.parse_job("cleanup", sys.argv[1:]))
+
+
+def _exit(options: Namespace) -> NoReturn:
+    """The only place that exits."""
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, _stop)
+    try:
+        status = _VERBS[options.verb](options)
+        sys.stdout.flush()
+    except MediapipeError as error:
+        print_error(error, as_json=getattr(options, "json", False))
+        status = error.exit_status
+    except Stopped:
+        stopped = Unavailable("stopped by a signal", hint="what is proven is kept; run it again")
+        print_error(stopped, as_json=getattr(options, "json", False))
+        status = stopped.exit_status
+    except BrokenPipeError:
+        # whoever read the report has enough of it; that is no failure of the run
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)
+
+
+def _stop(_number: int, _frame: object) -> NoReturn:
+    raise Stopped
+
+
+def _run_job(options: Namespace) -> int:
+    """Run one job from its options to its report."""
+    config = load(find(options.config))
+    from mediapipe import layout
+    from mediapipe.config import state_folder
+
+    state = state_folder(config)
+    _become_owner(state)
+    tell = Log(arguments.UNITS[options.verb], verbose=options.verbose)
+    tell("job.started", level="debug", job=options.verb, dry_run=options.dry_run)
+    started, clock = time.time(), time.monotonic()
+    with opened(state, options.verb, dry_run=options.dry_run) as history:
+
+        def remember(outcome: str, counts: tuple[int, int, int], reason: str | None) -> None:
+            seconds = time.monotonic() - clock
+            history.record_run(options.verb, started, seconds, outcome, counts, reason)
+
+        try:
+            layout.demand_mounts(config)
+            context = Context(config, history, tell, state, started, options.dry_run)
+            report = _JOBS[options.verb](options, context)
+        except MediapipeError as error:
+            _latch(error, history, config, options)
+            remember(error.outcome, (0, 0, 0), str(error))
+            raise
+        _latch(report.trouble, history, config, options)
+        counts = (report.count("done"), report.count("failed"), len(report.kept))
+        remember(report.outcome, counts, report.reason)
+    seconds = time.monotonic() - clock
+    _finished(report, seconds, tell)
+    print_report(report, seconds, as_json=options.json, verbose=options.verbose)
+    return report.exit_status
+
+
+def _latch(
+    error: MediapipeError | None, history: History, config: Config, options: Namespace
+) -> None:
+    """Remember a refused secret, so that the next run does not send it again."""
+    if isinstance(error, LoginRefused):
+        from mediapipe import latch
+
+        latch.close(history, error, config, find(options.config))
+
+
+def _finished(report: Report, seconds: float, tell: Tell) -> None:
+    """Tell the one line that has all counts; at debug level where nothing was to be done."""
+    idle = not report.results and report.outcome == "done"
+    tell(
+        "job.finished",
+        level="debug" if idle else "info",
+        job=report.job,
+        outcome=report.outcome,
+        reason=report.reason,
+        planned=report.count("planned"),
+        done=report.count("done"),
+        failed=report.count("failed"),
+        stale=report.count("stale"),
+        kept=len(report.kept),
+        seconds=round(seconds, 3),
+    )
+
+
+def _categories(options: Namespace, context: Context) -> Report:
+    from mediapipe.jobs import categories
+
+    client = _building().qbittorrent(context, find(options.config))
+    client.wait(options.wait)
+    return categories.run(context, client)
+
+
+def _upload(options: Namespace, context: Context) -> Report:
+    from mediapipe.jobs import upload
+
+    path = find(options.config)
+    return upload.run(
+        context,
+        lambda: _building().qbittorrent(context, path),
+        functools.cache(lambda: _building().rclone(context, path)),
+    )
+
+
+def _cleanup(options: Namespace, context: Context) -> Report:
+    from mediapipe.jobs import cleanup
+
+    path = find(options.config)
+    return cleanup.run(
+        context,
+        _building().qbittorrent(context, path),
+        functools.cache(lambda: _building().rclone(context, path)),
+        cleanup.Options(options.force, options.accept_loss, options.orphans_now),
+    )
+
+
+def _building() -> ModuleType:
+    """Import what builds the adapters, and with them the libraries: only when there is work."""
+    return importlib.import_module("mediapipe.building")
+
+
+def _config_check(options: Namespace) -> int:
+    """Check a configuration: no network, no secret and no existing path is needed."""
+    path = find(options.file or options.config)
+    config = load(path)
+    for library_name, library in config.libraries.items():
+        if library.arr and library.arr not in config.arr and library.after_delete == "delete":
+            sys.stderr.write(
+                f"warning: libraries.{library_name}.arr names {library.arr!r}, which has no table "
+                f"[arr.{library.arr}]: it may download again what cleanup deleted\n"
+            )
+    sys.stdout.write(f"{path} is sound\n")
+    return 0
+
+
+def _become_owner(state: str) -> None:
+    """As root, become the owner of the state folder.
+
+    A lock or a database that belongs to root would lock the service out.
+    """
+    if os.geteuid() != 0:
+        return
+    try:
+        found = os.stat(state)
+    except OSError:
+        return
+    if found.st_uid == 0:
+        return
+    import pwd
+
+    try:
+        os.initgroups(pwd.getpwuid(found.st_uid).pw_name, found.st_gid)
+    except KeyError:
+        os.setgroups([found.st_gid])
+    os.setgid(found.st_gid)
+    os.setuid(found.st_uid)
+
+
+_JOBS: dict[str, Callable[[Namespace, Context], Report]] = {
+    "categories": _categories,
+    "upload": _upload,
+    "cleanup": _cleanup,
+}
+_VERBS: dict[str, Callable[[Namespace], int]] = {
+    **dict.fromkeys(_JOBS, _run_job),
+    "config check": _config_check,
+}

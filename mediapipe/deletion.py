@@ -1,0 +1,255 @@
+"""The steps of a deletion, in an order in which a crash between any two of them loses nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mediapipe.disk import marker
+from mediapipe.disk.index import File, look
+from mediapipe.holdings import item_of
+from mediapipe.judging import confirmed, may_discard, why_other
+from mediapipe.plan import duration, human
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from mediapipe.config import Config
+    from mediapipe.holdings import Candidate, Holding
+    from mediapipe.judging import Rules
+    from mediapipe.ports import RemoteObject, Torrent
+
+
+@dataclass(frozen=True)
+class Delete:
+    """One step of a deletion."""
+
+    kind: str
+    """remove-torrent, delete-file, delete-link, delete-marker or remove-directory."""
+    path: str
+    reason: str
+    group: str
+    """Key of the candidate: its steps succeed in order or stop together."""
+    name: str = ""
+    """Name of the torrent or orphan that the group is for."""
+    torrent: Torrent | None = None
+    file: File | None = None
+    proof: Mapping[str, str] = field(default_factory=dict)
+    """remote, sha1 and file_id of the object that was confirmed; empty where none is needed."""
+    claimants: frozenset[str] = frozenset()
+    """Other torrents that held it and go in the same run."""
+    intent: int = 0
+
+    def details(self) -> dict[str, object]:
+        """Give hash, size in bytes, inode and the remote object, as far as they apply."""
+        fields: dict[str, object] = dict(self.proof)
+        if self.torrent is not None:
+            fields["hash"] = self.torrent.hash
+        if self.file is not None:
+            fields["size"] = self.file.size
+            fields["inode"] = self.file.number
+        return fields
+
+    def __str__(self) -> str:
+        size = f" ({human(self.file.size)})" if self.file and self.kind != "delete-marker" else ""
+        return f"{self.kind} {self.path}{size}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders that deletions may empty, as they were read, and those that never go."""
+
+    listing: Mapping[str, frozenset[str]]
+    """Folder → names in it; a folder that could not be read is missing here."""
+    reserved: frozenset[str]
+    markers: Mapping[str, File] = field(default_factory=dict)
+    """Marker path → the marker as it was found beside a name or an item that may go."""
+    absent: frozenset[str] = frozenset()
+    """Names and items that surely are not there any more."""
+
+
+def read_folders(
+    candidates: Iterable[Candidate], reserved: frozenset[str], config: Config
+) -> Folders:
+    """Read the folders above every name that may go, and the markers beside them."""
+    listing: dict[str, frozenset[str]] = {}
+    markers: dict[str, File] = {}
+    absent = set()
+    for candidate in candidates:
+        for holding in candidate.holdings:
+            for name in holding.names or (holding.path,):
+                folder = os.path.dirname(name)
+                while folder not in reserved and folder not in listing and folder != "/":
+                    try:
+                        listing[folder] = frozenset(os.listdir(folder))
+                    except OSError:
+                        listing.setdefault(folder, frozenset({"unreadable"}))
+                    folder = os.path.dirname(folder)
+                for item in {name, item_of(name, config)}:
+                    if not os.path.lexists(item):
+                        absent.add(item)
+                    path = marker.marker_path(item)
+                    if path not in markers and (found := _our_marker(path)):
+                        markers[path] = found
+    return Folders(listing, reserved, markers, frozenset(absent))
+
+
+def _our_marker(path: str) -> File | None:
+    """Give a marker that may go with its item: ours, or an empty one."""
+    try:
+        file = look(path)
+        if file and (file.size == 0 or marker.read(path) is not None):
+            return file
+    except OSError:
+        pass
+    return None
+
+
+def void_markers(
+    candidate: Candidate, objects: Mapping[str, RemoteObject], folders: Folders, rules: Rules
+) -> list[Delete]:
+    """Give the markers that rest on an object which is gone or different.
+
+    What they speak of becomes pending: it is uploaded again, and not asked for in every run.
+    """
+    steps: dict[str, Delete] = {}
+    for holding in candidate.holdings:
+        reasons = [why_other(proof, holding, objects, rules) for proof in holding.proofs]
+        for reason in filter(None, reasons):
+            for name in holding.names:
+                for item in (name, item_of(name, rules.config)):
+                    path = marker.marker_path(item)
+                    if path in folders.markers:
+                        # fmt: off
+                        steps[path] = Delete(
+                            "delete-marker", path, reason, f"void {candidate.key}",
+                            candidate.name, file=folders.markers[path],
+                        )
+                        # fmt: on
+    return list(steps.values())
+
+
+class Steps:
+    """Lays out the steps of one candidate after the other; remembers what is gone by then."""
+
+    def __init__(self, rules: Rules, folders: Folders, objects: Mapping[str, RemoteObject]) -> None:
+        self._rules = rules
+        self._folders = folders
+        self._objects = objects
+        self._gone: set[str] = set()
+
+    def of(
+        self, candidate: Candidate, later: frozenset[str], staying: frozenset[str]
+    ) -> list[Delete]:
+        """Give the steps of a candidate.
+
+        `staying` are the hashes of torrents that keep what they hold; `later` those that go
+        after this one in the same run, and take with them what they share.
+        """
+        why = _why(candidate)
+        steps = []
+        if candidate.torrent is not None:
+            steps.append(self._step("remove-torrent", candidate.name, why, candidate,
+                                    torrent=candidate.torrent))  # fmt: skip
+        files: list[Delete] = []
+        links: list[Delete] = []
+        names: list[str] = []
+        for holding in candidate.holdings:
+            if holding.claimants & (staying | later):
+                continue
+            names.append(holding.path)
+            if holding.file is None:
+                continue
+            step = self._file_steps(holding, candidate)
+            for one in step:
+                (links if one.kind == "delete-link" else files).append(one)
+                names.append(one.path)
+        # what has no proof of its own goes first: a crash must leave the file that it stands beside
+        steps += [*sorted(files, key=lambda one: bool(one.proof)), *links]
+        self._gone |= {step.path for step in steps if step.file}
+        markers = list(self._markers(candidate, names))
+        self._gone |= {step.path for step in markers}
+        return [*steps, *markers, *self._folders_emptied(candidate, names)]
+
+    def _file_steps(self, holding: Holding, candidate: Candidate) -> Iterator[Delete]:
+        file = holding.file
+        assert file is not None  # noqa: S101 - the caller looked
+        found = confirmed(holding, self._objects, self._rules)
+        if found is None:
+            reason = "it was deselected" if not holding.wanted else "it is discardable"
+            if may_discard(holding, candidate, self._rules):
+                kind = "delete-link" if self._rules.library_holding(holding.path) else "delete-file"
+                yield self._step(kind, holding.path, reason, candidate, file=file,
+                                 claimants=holding.claimants)  # fmt: skip
+            return
+        proof, there = found
+        fields = {"remote": proof.remote, "sha1": proof.sha1, "file_id": there.file_id}
+        for name in holding.names:
+            library = self._rules.library_holding(name)
+            if library is None and name != holding.path:
+                continue  # another name below completed: an item of its own, never ours to take
+            if library is not None and library[1].after_delete == "keep":
+                continue
+            kind = "delete-file" if library is None else "delete-link"
+            named = File(name, file.device, file.number, file.links, file.size, file.mtime_ns,
+                         file.ctime_ns)  # fmt: skip
+            yield self._step(kind, name, f"proven as {proof.remote}", candidate, file=named,
+                             proof=fields, claimants=holding.claimants)  # fmt: skip
+
+    def _markers(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
+        """Give the markers whose item goes."""
+        seen = set()
+        for name in names:
+            for item in (name, item_of(name, self._rules.config)):
+                path = marker.marker_path(item)
+                found = self._folders.markers.get(path)
+                if found is None or path in seen or not self._goes(item):
+                    continue
+                seen.add(path)
+                yield self._step("delete-marker", path, f"{os.path.basename(item)} goes", candidate,
+                                 file=found)  # fmt: skip
+
+    def _goes(self, item: str) -> bool:
+        """Whether nothing is left of an item: its file goes, or its folder is empty by then."""
+        if item in self._gone:
+            return True
+        if item in self._folders.listing:
+            return self._emptied(item)
+        return item in self._folders.absent
+
+    def _emptied(self, folder: str) -> bool:
+        names = self._folders.listing.get(folder)
+        return names is not None and all(
+            f"{folder}/{name}" in self._gone or self._emptied(f"{folder}/{name}") for name in names
+        )
+
+    def _folders_emptied(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
+        """Give the folders that are empty by then, the deepest first."""
+        for folder in _parents(names, self._folders.reserved):
+            if folder not in self._gone and self._emptied(folder):
+                self._gone.add(folder)
+                yield self._step("remove-directory", folder, "it is empty then", candidate)
+
+    @staticmethod
+    def _step(kind: str, path: str, reason: str, candidate: Candidate, **fields: object) -> Delete:
+        return Delete(kind, path, reason, candidate.key, candidate.name, intent=candidate.intent,
+                      **fields)  # type: ignore[arg-type]  # fmt: skip
+
+
+def _why(candidate: Candidate) -> str:
+    torrent = candidate.torrent
+    if torrent is None:
+        return "its deletion was begun before" if candidate.intent else "no torrent holds it"
+    seeded = duration(max(candidate.seeded, torrent.seeding_time))
+    return f"it has seeded for {seeded} and all of it is proven on B2 or discardable"
+
+
+def _parents(names: Iterable[str], reserved: frozenset[str]) -> list[str]:
+    found = set()
+    for name in names:
+        folder = os.path.dirname(name)
+        while folder not in reserved and folder != "/":
+            found.add(folder)
+            folder = os.path.dirname(folder)
+    return sorted(found, key=lambda folder: (-folder.count("/"), folder))

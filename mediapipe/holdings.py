@@ -1,0 +1,271 @@
+"""What cleanup knows of a torrent or an orphan: its files, their links, proofs and claims."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mediapipe import layout
+from mediapipe.disk import marker
+from mediapipe.disk.index import File, find_links, look, walk
+from mediapipe.disk.mounts import mounts, why_inodes_untrusted
+from mediapipe.errors import Unavailable
+from mediapipe.history import Proof
+from mediapipe.names import matcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from mediapipe.config import Config
+    from mediapipe.disk.index import Inode
+    from mediapipe.history import History, Intent
+    from mediapipe.ports import Torrent, TorrentClient, TorrentFile
+
+_WITHOUT_METADATA = frozenset({"metaDL", "forcedMetaDL", "downloadingMetadata"})
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One file of a candidate, with all that is known about it."""
+
+    path: str
+    file: File | None
+    """None where there surely is nothing at `path`."""
+    trouble: str = ""
+    """Why nothing can be said about it; empty where all is well."""
+    wanted: bool = True
+    finished: bool = True
+    names: tuple[str, ...] = ()
+    """Every name of the inode that the walk found, `path` included."""
+    proofs: tuple[Proof, ...] = ()
+    """What markers and history say of this identity, below today's remote."""
+    claimants: frozenset[str] = frozenset()
+    """Hashes of the listed torrents that hold this path or this inode."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that may go: a due torrent, a deletion that was begun, or an orphan."""
+
+    key: str
+    name: str
+    torrent: Torrent | None
+    category: str
+    holdings: tuple[Holding, ...]
+    intent: int = 0
+    """Id of the intent that is to be finished; 0 where there is none."""
+    seeded: float = 0.0
+    """Seconds of our own seeding record."""
+    grace: str = ""
+    """Why an orphan has to wait; empty where it has not."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Who holds what, by the file lists of every listed torrent."""
+
+    files: Mapping[str, tuple[TorrentFile, ...]]
+    """Hash → files."""
+    paths: Mapping[str, frozenset[str]]
+    inodes: Mapping[Inode, frozenset[str]]
+
+    def of(self, path: str, file: File | None) -> frozenset[str]:
+        """Give the hashes that hold a path or its inode."""
+        by_inode = self.inodes.get(file.inode, frozenset()) if file else frozenset[str]()
+        return self.paths.get(path, frozenset()) | by_inode
+
+
+def claims_of(torrents: Iterable[Torrent], client: TorrentClient) -> Claims:
+    """Read the file list of every torrent. Raises Unavailable where one is not to be had."""
+    files: dict[str, tuple[TorrentFile, ...]] = {}
+    paths: dict[str, set[str]] = defaultdict(set)
+    inodes: dict[Inode, set[str]] = defaultdict(set)
+    for torrent in torrents:
+        listed = client.files(torrent)
+        if not listed and torrent.size > 0 and torrent.state not in _WITHOUT_METADATA:
+            raise Unavailable(
+                f"qBittorrent lists no files for the torrent {torrent.name}",
+                hint="it may be starting up; nothing is deleted until it tells",
+            )
+        files[torrent.hash] = listed
+        for one in listed:
+            path = os.path.normpath(one.path)
+            paths[path].add(torrent.hash)
+            try:
+                there = look(path)
+            except OSError:
+                continue
+            if there is not None:
+                inodes[there.inode].add(torrent.hash)
+    return Claims(
+        files,
+        {path: frozenset(hashes) for path, hashes in paths.items()},
+        {inode: frozenset(hashes) for inode, hashes in inodes.items()},
+    )
+
+
+def of_torrent(torrent: Torrent, claims: Claims, completed: str, seeded: float) -> Candidate:
+    """Look at the files of a due torrent."""
+    holdings = tuple(
+        _hold(one.path, completed, wanted=one.wanted, finished=one.progress == 1)
+        for one in claims.files[torrent.hash]
+    )
+    return Candidate(torrent.hash, torrent.name, torrent, torrent.category, holdings, seeded=seeded)
+
+
+def of_intent(intent: Intent, config: Config) -> Candidate:
+    """Look at what is left of a deletion that was begun."""
+    roots = [*(library.root for library in config.libraries.values()), config.paths.completed]
+    found = tuple(
+        _hold(path, next((one for one in roots if layout.inside(path, one)), roots[-1]))
+        for path in intent.paths
+    )
+    category = _category_of(intent.paths[0], config) if intent.paths else ""
+    return Candidate(f"intent {intent.id}", intent.name, None, category, found, intent.id)
+
+
+def of_orphan(path: str, category: str, config: Config, grace: str) -> Candidate:
+    """Look at an entry below completed that no torrent holds."""
+    ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
+    found = []
+    unreadable: list[str] = []
+    folders = walk(path, unreadable) if os.path.isdir(path) and not os.path.islink(path) else ()
+    for folder in folders:
+        found += [Holding(one, None, "is a link or a special file") for one in folder.odd]
+        for entry in folder.files:
+            if unfinished(entry.name):
+                found.append(Holding(entry.path, None, "is not finished"))
+            elif not ignored(entry.name):
+                found.append(_hold(entry.path, config.paths.completed))
+    found += [Holding(path, None, f"unreadable: {line}") for line in unreadable]
+    if not folders:
+        found.append(_hold(path, config.paths.completed))
+    return Candidate(path, path, None, category, tuple(found), grace=grace)
+
+
+def _category_of(path: str, config: Config) -> str:
+    for name, folder in layout.category_folders(config).items():
+        if layout.inside(path, folder):
+            return name
+    for library in config.libraries.values():
+        if layout.inside(path, library.root):
+            return library.category
+    return ""
+
+
+def _hold(path: str, root: str, *, wanted: bool = True, finished: bool = True) -> Holding:
+    if not layout.inside(path, root) or os.path.normpath(path) != path:
+        return Holding(path, None, f"{path} lies outside {root}", wanted, finished)
+    try:
+        return Holding(path, look(path), "", wanted, finished)
+    except OSError as error:
+        return Holding(path, None, f"cannot be read: {error.strerror}", wanted, finished)
+
+
+def orphan_items(
+    config: Config, claims: Claims, unreadable: list[str]
+) -> Iterator[tuple[str, str]]:
+    """Give (path, category) of the entries below completed that no listed torrent holds.
+
+    An entry of which a torrent holds any part, by path or by inode, is no orphan; nor is one that
+    is unfinished.
+    """
+    held = {parent for path in claims.paths for parent in _upward(path, config.paths.completed)}
+    for path, category in entries(config, unreadable):
+        if path not in held:
+            yield path, category
+
+
+def entries(config: Config, unreadable: list[str]) -> Iterator[tuple[str, str]]:
+    """Give (path, category) of every download: the entries of completed and category folders."""
+    ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
+    reserved = layout.reserved(config)
+    folders = {
+        folder: name
+        for name, folder in layout.category_folders(config).items()
+        if layout.inside(folder, config.paths.completed)
+    }
+    for folder, category in {config.paths.completed: "", **folders}.items():
+        try:
+            with os.scandir(folder) as listing:
+                names = [entry.name for entry in listing]
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            unreadable.append(f"{folder}: {error.strerror}")
+            continue
+        for name in names:
+            path = f"{folder}/{name}"
+            if path not in reserved and not ignored(name) and not unfinished(name):
+                yield path, category
+
+
+def _upward(path: str, root: str) -> Iterator[str]:
+    while layout.inside(path, root):
+        yield path
+        path = os.path.dirname(path)
+
+
+def complete(
+    candidates: Sequence[Candidate], claims: Claims, config: Config, history: History
+) -> tuple[Candidate, ...]:
+    """Add links, proofs and claims to the files of the candidates, by one walk over all roots."""
+    roots = [*(library.root for library in config.libraries.values()), config.paths.completed]
+    table = mounts()
+    untrusted = {root: why_inodes_untrusted(root, table) for root in roots}
+    trouble = next((reason for reason in untrusted.values() if reason), "")
+    files = [one.file for candidate in candidates for one in candidate.holdings if one.file]
+    links = find_links(roots, files)
+    prefix = layout.address(config.rclone.remote, "")
+
+    def finished(holding: Holding) -> Holding:
+        file = holding.file
+        if file is None:
+            return replace(holding, claimants=claims.of(holding.path, None))
+        why = trouble or ("its file system tells no link count" if file.links < 1 else "")
+        names = links.names.get(file.inode, ()) if file.links > 1 else (holding.path,)
+        known = {
+            proof
+            for proof in (*_rows(file, history), *_marked(file, names, config))
+            if proof.remote.startswith(prefix)
+        }
+        return replace(
+            holding,
+            trouble=holding.trouble or why,
+            names=tuple(sorted({holding.path, *names})),
+            proofs=tuple(sorted(known, key=lambda proof: proof.remote)),
+            claimants=claims.of(holding.path, file),
+        )
+
+    return tuple(
+        replace(candidate, holdings=tuple(finished(one) for one in candidate.holdings))
+        for candidate in candidates
+    )
+
+
+def _rows(file: File, history: History) -> tuple[Proof, ...]:
+    return tuple(Proof(row.remote, row.sha1, "", False) for row in history.proofs(*file.identity))
+
+
+def _marked(file: File, names: Iterable[str], config: Config) -> Iterator[Proof]:
+    """Give what the markers beside the file's names, and of the items they lie in, say of it."""
+    for name in names:
+        for item in {name, item_of(name, config)}:
+            try:
+                found = marker.read(marker.marker_path(item))
+            except OSError:
+                continue
+            own = os.path.basename(name) if item == name else name[len(item) + 1 :]
+            for entry in found.files if found else ():
+                if entry.path == own and entry.identity == file.identity:
+                    yield Proof(entry.remote, entry.sha1, "", False)
+
+
+def item_of(path: str, config: Config) -> str:
+    """Give the item that a path belongs to: below completed the entry it lies in, else itself."""
+    for container in reversed(layout.containers(config)):
+        if layout.inside(path, container):
+            return f"{container}/{path[len(container) + 1 :].partition('/')[0]}"
+    return path

@@ -1,0 +1,186 @@
+"""Items: what lies on disk and has no valid marker, found in one walk over each root."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mediapipe import layout
+from mediapipe.disk import marker
+from mediapipe.disk.index import File, file_from, walk
+from mediapipe.names import matcher
+from mediapipe.plan import Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mediapipe.config import Config
+    from mediapipe.disk.index import Folder
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something on disk without a valid marker: a library file, or an uncategorized item."""
+
+    path: str
+    base: str
+    """The folder that the names of `files` are relative to."""
+    prefix: str
+    """The folder below the remote's root that stands for `base`."""
+    files: Mapping[str, File]
+    uncategorized: bool
+    trouble: str = ""
+    """Why it cannot be judged or stored as it is; empty where all is well."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(file.size for file in self.files.values())
+
+    @property
+    def changed_ns(self) -> int:
+        """When its newest file changed."""
+        return max((file.changed_ns for file in self.files.values()), default=0)
+
+    def remote_name(self, name: str) -> str:
+        """Give the object's name for one of `files`."""
+        return f"{self.prefix}/{name}"
+
+    def entry_path(self, name: str) -> str:
+        """Give the path under which the marker knows one of `files` (CONTRACT: marker)."""
+        own = os.path.relpath(self.path, self.base)
+        return name[len(own) + 1 :] if name != own else os.path.basename(name)
+
+
+@dataclass(frozen=True)
+class World:
+    """What `scan` found: pending items, and what could not be looked at."""
+
+    items: tuple[Item, ...]
+    kept: tuple[Kept, ...]
+    unavailable: str
+
+
+def scan(config: Config, sound: frozenset[str], trouble: str) -> World:
+    """Read the libraries and the uncategorized downloads, below the roots that are sound."""
+    unreadable: list[str] = []
+    items: list[Item] = []
+    for library in config.libraries.values():
+        if library.root in sound:
+            for folder in walk(library.root, unreadable):
+                items.extend(_library_items(folder, library.root, library.remote, config))
+    if config.paths.completed in sound:
+        for container in layout.containers(config):
+            if os.path.lexists(container):
+                items.extend(_uncategorized(container, config, unreadable))
+    kept = tuple(Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable)
+    return World(tuple(items), kept, trouble)
+
+
+def _library_items(folder: Folder, base: str, prefix: str, config: Config) -> Iterator[Item]:
+    """Give the pending files of one library folder: each regular file is an item."""
+    ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
+    waiting = next((entry.name for entry in folder.files if unfinished(entry.name)), "")
+    for entry in folder.files:
+        if ignored(entry.name):
+            continue
+        name = entry.path[len(base) + 1 :]
+        item = _item(entry.path, base, prefix, {name: entry}, uncategorized=False, waiting=waiting)
+        if item is not None and not _marked(item, config):
+            yield item
+
+
+def _uncategorized(container: str, config: Config, unreadable: list[str]) -> Iterator[Item]:
+    """Give the pending entries of a folder of uncategorized downloads: each entry is an item."""
+    ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
+    reserved = layout.reserved(config)
+    prefix = config.upload.uncategorized_remote
+    try:
+        with os.scandir(container) as listing:
+            entries = [entry for entry in listing if not ignored(entry.name)]
+    except OSError as error:
+        unreadable.append(f"{container}: {error.strerror}")
+        return
+    for entry in entries:
+        if entry.path in reserved:
+            continue
+        trouble, files, waiting = "", {}, ""
+        if entry.is_file(follow_symlinks=False):
+            files[entry.name] = entry
+            waiting = entry.name if unfinished(entry.name) else ""
+        elif entry.is_dir(follow_symlinks=False):
+            unread: list[str] = []
+            for folder in walk(entry.path, unread):
+                trouble = trouble or next((_why_odd(path) for path in folder.odd), "")
+                waiting = waiting or next((f.name for f in folder.files if unfinished(f.name)), "")
+                files |= {
+                    file.path[len(container) + 1 :]: file
+                    for file in folder.files
+                    if not ignored(file.name)
+                }
+            trouble = trouble or next((f"unreadable: {line}" for line in unread), "")
+        else:
+            trouble = _why_odd(entry.path)
+        item = _item(
+            entry.path,
+            container,
+            prefix,
+            files,
+            uncategorized=True,
+            waiting=waiting,
+            trouble=trouble,
+        )
+        if item is not None and not _marked(item, config):
+            yield item
+
+
+def _item(
+    path: str,
+    base: str,
+    prefix: str,
+    entries: Mapping[str, os.DirEntry[str]],
+    *,
+    uncategorized: bool,
+    waiting: str,
+    trouble: str = "",
+) -> Item | None:
+    try:
+        files = {
+            name: file_from(entry.path, entry.stat(follow_symlinks=False))
+            for name, entry in entries.items()
+        }
+    except FileNotFoundError:
+        return None  # it goes away at this very moment: the next pass sees what is there then
+    except OSError as error:
+        files, trouble = {}, f"unreadable: {error.strerror}"
+    if waiting:
+        trouble = f"{waiting} is not finished"
+    return Item(path, base, prefix, files, uncategorized, trouble) if files or trouble else None
+
+
+def _why_odd(path: str) -> str:
+    return f"{os.path.basename(path)} is a link or a special file; only regular files are uploaded"
+
+
+def _marked(item: Item, config: Config) -> bool:
+    """Whether a marker proves the item under today's remote names."""
+    if item.trouble:
+        return False
+    try:
+        found = marker.read(marker.marker_path(item.path))
+    except OSError:
+        return False
+    if found is None:
+        return False
+    today = {
+        item.entry_path(name): layout.address(config.rclone.remote, item.remote_name(name))
+        for name in item.files
+    }
+    by_path = {item.entry_path(name): file for name, file in item.files.items()}
+    return found.proves(by_path) and all(today[entry.path] == entry.remote for entry in found.files)
+
+
+def fingerprint(item: Item) -> str:
+    """Give what changes when the item does: a failure of the old one says nothing of the new."""
+    return repr(sorted((name, file.identity) for name, file in item.files.items()))

@@ -1,0 +1,287 @@
+"""cleanup: removes torrents past their seeding time, their files and links, once all is on B2."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mediapipe import holdings, layout
+from mediapipe.deletion import Delete, Folders, Steps, read_folders, void_markers
+from mediapipe.disk.marker import marker_path
+from mediapipe.errors import Unavailable
+from mediapipe.judging import (
+    Rules,
+    remote_name,
+    why_keep,
+    why_not_due,
+    why_other,
+    why_unproven,
+)
+from mediapipe.plan import Kept, Plan, clock, duration
+from mediapipe.runner import Context, Report, execute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from mediapipe.config import Config
+    from mediapipe.history import History, Intent
+    from mediapipe.holdings import Candidate, Claims
+    from mediapipe.ports import Remote, RemoteObject, Torrent, TorrentClient
+    from mediapipe.runner import Result
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line lifts; proof is never lifted."""
+
+    force: bool = False
+    accept_loss: bool = False
+    orphans_now: bool = False
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that the plan is made from."""
+
+    candidates: tuple[Candidate, ...]
+    """Complete with links, proofs and claims; deletions that were begun first, then due torrents
+    that seeded longest first, then orphans."""
+    names: Mapping[str, str]
+    """Hash → name of every listed torrent."""
+    objects: Mapping[str, RemoteObject]
+    """Remote name → object, of the names that were looked up and are there."""
+    folders: Folders
+    kept: tuple[Kept, ...]
+    refused: str
+    """Why no orphan may go; empty where they may."""
+
+
+def run(
+    context: Context, client: TorrentClient, remote: Callable[[], Remote], options: Options
+) -> Report:
+    """Delete what is due and proven, and tell why the rest stays."""
+    config, history = context.config, context.history
+    roots = layout.survey(
+        [*(library.root for library in config.libraries.values()), config.paths.completed], history
+    )
+    if troubles := [root.trouble for root in roots if root.trouble]:
+        raise Unavailable(
+            "; ".join(troubles), hint="nothing is deleted while a root cannot be seen whole"
+        )
+    rules = Rules.of(config)
+    world = scan(context, rules, client, remote, options)
+    todo = plan(world, rules, force=options.force)
+
+    def apply(actions: Sequence[Delete]) -> Iterator[Result]:
+        layout.adopt(roots, history)
+        if actions:
+            from mediapipe.removing import remove_all
+
+            yield from remove_all(actions, world.names, client, context)
+
+    return execute(todo, apply, context)
+
+
+def scan(
+    context: Context,
+    rules: Rules,
+    client: TorrentClient,
+    remote: Callable[[], Remote],
+    options: Options,
+) -> World:
+    """Read qBittorrent, the disk and, for what is proven so far, the remote."""
+    config, history, now = context.config, context.history, context.now
+    torrents = client.torrents()
+    refused = _loss(torrents, context, options)
+    history.seed(
+        {torrent.hash: torrent.name for torrent in torrents if torrent.complete},
+        {torrent.hash: torrent.name for torrent in torrents if not torrent.complete},
+        now,
+    )
+    seeded = history.seeded()
+    due: list[Torrent] = []
+    kept: list[Kept] = []
+    for torrent in torrents:
+        if reason := why_not_due(torrent, seeded[torrent.hash], rules, now):
+            kept.append(Kept(torrent.name, reason))
+        else:
+            due.append(torrent)
+    due.sort(key=lambda one: -max(one.seeding_time, seeded[one.hash]))
+    begun = _begun(history, {torrent.hash for torrent in torrents}, config)
+    unreadable: list[str] = []
+    likely = {f"{torrent.save_path}/{torrent.name}" for torrent in torrents}
+    strays = any(path not in likely for path, _ in holdings.entries(config, unreadable))
+    if not due and not begun and not strays:
+        history.sight("orphan", (), now)
+        return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
+    claims = holdings.claims_of(torrents, client)
+    found = [
+        *(holdings.of_intent(intent, config) for intent in begun),
+        *(
+            holdings.of_torrent(one, claims, config.paths.completed, seeded[one.hash])
+            for one in due
+        ),
+        *_orphans(context, claims, options),
+    ]
+    candidates = holdings.complete(found, claims, config, history)
+    objects = _look(candidates, rules, remote, history)
+    kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
+    names = {torrent.hash: torrent.name for torrent in torrents}
+    folders = read_folders(candidates, layout.reserved(config), config)
+    return World(candidates, names, objects, folders, tuple(kept), refused)
+
+
+def _loss(torrents: Sequence[Torrent], context: Context, options: Options) -> str:
+    """Tell why the list cannot be believed as the base for orphans, or take it as the new base.
+
+    An empty list is a legal lie: it is what qBittorrent answers when it has lost its own state.
+    """
+    history, most = context.history, context.config.cleanup.max_torrent_loss
+    listed = {torrent.hash for torrent in torrents}
+    known = history.known_torrents()
+    lost = known - listed
+    hint = "if that is right, run once with --accept-loss"
+    reason = ""
+    if not listed and (known or not history.base_taken()):
+        reason = f"qBittorrent lists no torrent at all, {len(known)} are known: {hint}"
+    elif known and len(lost) / len(known) > most:
+        reason = (
+            f"{len(lost)} of {len(known)} known torrents are gone from qBittorrent's list without "
+            f"our doing, which is more than the share of {most}: {hint}"
+        )
+    if reason and not options.accept_loss:
+        return f"no orphan is touched: {reason}"
+    history.take_base(listed, context.now)
+    return ""
+
+
+def _begun(history: History, listed: set[str], config: Config) -> list[Intent]:
+    """Give the deletions to finish; where the torrent is listed again, its own rules decide."""
+    begun = []
+    reserved = layout.reserved(config)
+    for intent in history.intents():
+        if intent.hash in listed or not _is_left(intent, reserved):
+            history.finish(intent.id)
+        else:
+            begun.append(intent)
+    return begun
+
+
+def _is_left(intent: Intent, reserved: frozenset[str]) -> bool:
+    """Whether anything of a deletion is left: a name, a marker, or an empty folder."""
+    for path in intent.paths:
+        folder = os.path.dirname(path)
+        if os.path.lexists(path) or os.path.lexists(marker_path(path)):
+            return True
+        if folder not in reserved and os.path.isdir(folder) and not os.listdir(folder):
+            return True
+    return False
+
+
+def _orphans(context: Context, claims: Claims, options: Options) -> Iterator[Candidate]:
+    """Give the downloads that no torrent holds, each with the reason if it must wait."""
+    config, now = context.config, context.now
+    found = dict(holdings.orphan_items(config, claims, []))
+    sightings = context.history.sight("orphan", found, now)
+    wait = config.cleanup.orphan_grace
+    for path, category in found.items():
+        seen = sightings[path]
+        ripe = options.orphans_now or wait == 0 or (seen.runs > 1 and now - seen.first >= wait)
+        left = max(wait - (now - seen.first), 0)
+        grace = "" if ripe else (
+            f"no torrent holds it since {clock(seen.first)}; if that stays so, it may go in "
+            f"{duration(left)}, by the second run at the earliest"
+        )  # fmt: skip
+        yield holdings.of_orphan(path, category, config, grace)
+
+
+def _look(
+    candidates: Sequence[Candidate],
+    rules: Rules,
+    remote: Callable[[], Remote],
+    history: History,
+) -> Mapping[str, RemoteObject]:
+    """Look up, in one child, the objects of the candidates that only the remote can still keep."""
+    asked = {
+        remote_name(proof, rules): proof
+        for candidate in candidates
+        if not why_keep(candidate, rules)
+        for holding in candidate.holdings
+        if holding.file
+        for proof in holding.proofs
+    }
+    objects = remote().look(list(asked)) if asked else {}
+    for candidate in candidates:
+        for holding in candidate.holdings:
+            for proof in holding.proofs:
+                if remote_name(proof, rules) in asked and why_other(proof, holding, objects, rules):
+                    history.disprove(proof.remote)
+    return objects
+
+
+def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
+    """Decide what goes; pure, and the place where trust is won or lost."""
+    kept = list(world.kept)
+    going: list[Candidate] = []
+    orphans: list[Candidate] = []
+    disproved: list[Delete] = []
+    for candidate in world.candidates:
+        reason = why_keep(candidate, rules)
+        if not reason and (reason := why_unproven(candidate, world.objects, rules)):
+            disproved += void_markers(candidate, world.objects, world.folders, rules)
+        if reason:
+            kept.append(Kept(candidate.name, reason))
+        elif candidate.torrent is None and not candidate.intent:
+            orphans.append(candidate)
+        else:
+            going.append(candidate)
+    most = rules.config.cleanup.max_deletes
+    going, waiting = _within(going, most, force=force)
+    refused = world.refused if _has_orphans(world) else ""
+    if not refused and not force and sum(map(_inodes, orphans)) > most:
+        refused = (
+            f"{sum(map(_inodes, orphans))} files of orphans would go, more than max_deletes = "
+            f"{most}: look at them with --dry-run --force, then run once with --force"
+        )
+    if refused:
+        kept += [Kept(one.name, refused) for one in orphans]
+        orphans = []
+    kept += [
+        Kept(one.name, f"max_deletes = {most} files are reached; it goes in a later run")
+        for one in waiting
+    ]
+    steps = Steps(rules, world.folders, world.objects)
+    chosen = [*going, *orphans]
+    staying = frozenset(world.names) - {one.key for one in chosen}
+    actions = list(disproved)
+    for number, candidate in enumerate(chosen):
+        later = frozenset(one.key for one in chosen[number + 1 :])
+        actions += steps.of(candidate, later, staying)
+        kept += [
+            Kept(holding.path, f"the torrent {world.names[hash_]} holds it too")
+            for holding in candidate.holdings
+            for hash_ in sorted(holding.claimants & staying)[:1]
+        ]
+    return Plan("cleanup", tuple(actions), tuple(kept), refused=refused)
+
+
+def _within(
+    candidates: list[Candidate], most: int, *, force: bool
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Take candidates in their order up to `most` files; one always fits."""
+    taken: list[Candidate] = []
+    waiting: list[Candidate] = []
+    count = 0
+    for candidate in candidates:
+        count += _inodes(candidate)
+        (waiting if taken and count > most and not force else taken).append(candidate)
+    return taken, waiting
+
+
+def _inodes(candidate: Candidate) -> int:
+    return len({one.file.inode for one in candidate.holdings if one.file})
+
+
+def _has_orphans(world: World) -> bool:
+    return any(one.torrent is None and not one.intent for one in world.candidates)

@@ -1,0 +1,207 @@
+"""The reasons to keep: pure functions from facts and rules to a sentence. Unknown means keep."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mediapipe import layout
+from mediapipe.names import matcher
+from mediapipe.plan import clock, duration, human, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mediapipe.config import Config, Library
+    from mediapipe.history import Proof
+    from mediapipe.holdings import Candidate, Holding
+    from mediapipe.ports import RemoteObject, Torrent
+
+_DISCARD_MOST = 100 << 20
+"""Bytes up to which a file may go unuploaded (CONTRACT: discardable)."""
+_DISCARD_SHARE = 10
+"""… and it must be at most one tenth of the torrent's largest file."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the configuration says about keeping."""
+
+    config: Config
+    discardable: Callable[[str], bool]
+    libraries: tuple[tuple[str, Library], ...]
+    """Library name and library."""
+
+    @classmethod
+    def of(cls, config: Config) -> Rules:
+        """Compile the rules of a configuration."""
+        discardable = matcher(config.cleanup.discardable, fold=True)
+        return cls(config, discardable, tuple(config.libraries.items()))
+
+    def seeding(self, category: str) -> tuple[int, float]:
+        """Give the seeding time in seconds and the ratio that a category asks for."""
+        cleanup = self.config.cleanup
+        own = cleanup.categories.get(category)
+        seconds = own.seeding_time if own and own.seeding_time is not None else None
+        ratio = own.min_ratio if own and own.min_ratio is not None else None
+        return (
+            cleanup.seeding_time if seconds is None else seconds,
+            cleanup.min_ratio if ratio is None else ratio,
+        )
+
+    def library_holding(self, path: str) -> tuple[str, Library] | None:
+        """Give the library that a path lies in."""
+        for name, library in self.libraries:
+            if layout.inside(path, library.root):
+                return name, library
+        return None
+
+
+def why_not_due(torrent: Torrent, seeded: float, rules: Rules, now: float) -> str:
+    """Tell why a torrent may not go yet, or give an empty string.
+
+    `seeded` is our own record in seconds; the larger of the two counts, since qBittorrent's own
+    steps back at restarts and stands still for an idle torrent.
+    """
+    completed = rules.config.paths.completed
+    if torrent.save_path != completed and not layout.inside(torrent.save_path, completed):
+        return f"it is saved in {torrent.save_path}, outside {completed}"
+    if not torrent.complete:
+        return f"it is {torrent.state} ({torrent.progress:.0%}), not complete and at rest"
+    wanted, ratio = rules.seeding(torrent.category)
+    spent = max(float(torrent.seeding_time), seeded)
+    if spent < wanted or spent <= 0:
+        left = wanted - spent
+        return f"it seeds for {duration(left)} more, until about {clock(now + left)}"
+    if torrent.ratio < ratio:
+        return f"its share ratio is {torrent.ratio:.2f}, {ratio:.2f} is asked for"
+    return ""
+
+
+def why_keep(candidate: Candidate, rules: Rules) -> str:
+    """Tell why a candidate stays, as far as this host alone can tell."""
+    if candidate.grace:
+        return candidate.grace
+    if not candidate.holdings:
+        return "nothing is known of its files"
+    for holding in candidate.holdings:
+        if reason := why_unsure(holding, candidate, rules):
+            return f"{_name(holding.path)}: {reason}"
+    if not any(holding.proofs for holding in candidate.holdings if holding.file):
+        if any(holding.file for holding in candidate.holdings):
+            return f"{_first_file(candidate)}: {UNPROVEN}"
+        return "" if candidate.torrent is None else "none of its files is on disk"
+    for holding in candidate.holdings:
+        if holding.file and not holding.proofs and not may_discard(holding, candidate, rules):
+            return f"{_name(holding.path)}: {UNPROVEN}"
+    return ""
+
+
+UNPROVEN = "nothing proves that it is on B2; once it is in a library or uploaded, that changes"
+
+
+def why_unsure(holding: Holding, candidate: Candidate, rules: Rules) -> str:
+    """Tell what cannot be known of one file, or which rule keeps it; empty where all is well."""
+    file = holding.file
+    if holding.trouble:
+        return holding.trouble
+    if file is None:
+        gone = holding.wanted and candidate.torrent is not None
+        return "it is not on disk, though the torrent is complete" if gone else ""
+    others = holding.claimants - {candidate.key}
+    if candidate.torrent is None and others:
+        return "a torrent in the list holds its data"
+    missing = file.links - len(holding.names)
+    if missing > 0 and rules.config.cleanup.links_elsewhere == "keep":
+        return (
+            f"{missing} of its {file.links} names lie outside the libraries and downloads; "
+            'remove them, or set links_elsewhere = "ignore"'
+        )
+    if not holding.finished and not holding.wanted:
+        return "" if file.links == 1 else "it is unselected, and has several names"
+    for name in holding.names:
+        if reason := _why_link_stays(name, rules):
+            return reason
+    return ""
+
+
+def _why_link_stays(name: str, rules: Rules) -> str:
+    """Tell why a library link cannot be dealt with yet (later releases bring these two)."""
+    found = rules.library_holding(name)
+    if found is None:
+        return ""
+    library_name, library = found
+    if library.after_delete == "symlink":
+        return f'after_delete = "symlink" of library {library_name} is not possible yet'
+    if library.after_delete == "delete" and library.arr in rules.config.arr:
+        return (
+            f"{library.arr} would fetch it again, and unmonitoring is not possible yet; leave "
+            f"[arr.{library.arr}] out to delete all the same"
+        )
+    return ""
+
+
+def may_discard(holding: Holding, candidate: Candidate, rules: Rules) -> bool:
+    """Whether a file may go although it was never uploaded (CONTRACT: discardable)."""
+    file = holding.file
+    if file is None or layout.library_of(rules.config, candidate.category) is None:
+        return False
+    if not holding.wanted and not holding.finished:
+        return True  # a piece of a file that the user deselected
+    if not any(one.proofs for one in candidate.holdings if one.file):
+        return False
+    largest = max(one.file.size for one in candidate.holdings if one.file)
+    if file.size >= _DISCARD_MOST or file.size * _DISCARD_SHARE > largest:
+        return False
+    folder = os.path.commonpath([os.path.dirname(one.path) for one in candidate.holdings])
+    parts = os.path.relpath(holding.path, folder).split("/")
+    return any(rules.discardable(part) for part in parts)
+
+
+def why_unproven(candidate: Candidate, objects: Mapping[str, RemoteObject], rules: Rules) -> str:
+    """Tell which file the remote does not prove, or give an empty string."""
+    for holding in candidate.holdings:
+        if holding.file is None or not holding.proofs:
+            continue
+        if confirmed(holding, objects, rules) is None:
+            reasons = [why_other(proof, holding, objects, rules) for proof in holding.proofs]
+            return f"{_name(holding.path)}: {'; '.join(reasons)}; it is uploaded again"
+    return ""
+
+
+def confirmed(
+    holding: Holding, objects: Mapping[str, RemoteObject], rules: Rules
+) -> tuple[Proof, RemoteObject] | None:
+    """Give the proof that the remote confirms now, with the object that does."""
+    for proof in holding.proofs:
+        if not why_other(proof, holding, objects, rules):
+            return proof, objects[remote_name(proof, rules)]
+    return None
+
+
+def why_other(
+    proof: Proof, holding: Holding, objects: Mapping[str, RemoteObject], rules: Rules
+) -> str:
+    """Tell how the object differs from its proof, or give an empty string."""
+    there = objects.get(remote_name(proof, rules))
+    if there is None:
+        return f"{shown(proof.remote)} is gone"
+    if holding.file is None or there.size != holding.file.size:
+        return f"{shown(proof.remote)} is {human(there.size)} long now"
+    if not proof.sha1 or there.sha1 != proof.sha1:
+        return f"{shown(proof.remote)} has other bytes now"
+    return ""
+
+
+def remote_name(proof: Proof, rules: Rules) -> str:
+    """Give the object's name below the remote's root."""
+    return proof.remote[len(layout.address(rules.config.rclone.remote, "")) :]
+
+
+def _first_file(candidate: Candidate) -> str:
+    return next(_name(one.path) for one in candidate.holdings if one.file)
+
+
+def _name(path: str) -> str:
+    return shown(os.path.basename(path))

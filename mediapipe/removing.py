@@ -1,0 +1,114 @@
+"""Do deletions step by step, each looked at again right before it happens."""
+
+from __future__ import annotations
+
+import os
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from mediapipe import holdings
+from mediapipe.disk.index import look, same
+from mediapipe.errors import Stale
+from mediapipe.runner import Context, Result, attempt, lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mediapipe.deletion import Delete
+    from mediapipe.ports import Torrent, TorrentClient
+
+
+def remove_all(
+    actions: Sequence[Delete],
+    planned: Mapping[str, str],
+    client: TorrentClient,
+    context: Context,
+) -> Iterator[Result]:
+    """Do the deletions, group by group; a group stops where its torrent could not be removed.
+
+    `planned` are the torrents (hash → name) that the plan knew of.
+    """
+    staying: set[str] = set()  # hashes of torrents that should have gone and did not
+    for _, group in groupby(actions, key=lambda action: action.group):
+        steps = list(group)
+        with lock(context.state):
+            if reason := _why_changed(steps, planned, client):
+                staying |= {step.torrent.hash for step in steps if step.torrent}
+                yield from (Result(step, "stale", reason) for step in steps)
+            else:
+                yield from _remove(steps, staying, client, context)
+
+
+def _remove(
+    steps: Sequence[Delete],
+    staying: set[str],
+    client: TorrentClient,
+    context: Context,
+) -> Iterator[Result]:
+    """Do one group under an intent: what a crash leaves undone, the next run asks for again."""
+    history = context.history
+    paths = [step.path for step in steps if step.kind in ("delete-file", "delete-link")]
+    torrent = next((step.torrent for step in steps if step.torrent), None)
+    intent = steps[0].intent
+    if paths and not intent:
+        hash_ = torrent.hash if torrent else ""
+        intent = history.intend(steps[0].name, hash_, paths, context.now)
+    whole = True
+    for number, step in enumerate(steps):
+        result = attempt(step, lambda one: apply(one, staying, client))
+        yield result
+        if result.status == "failed":
+            whole = False
+        if step.torrent is None:
+            continue
+        if result.status != "done":
+            staying.add(step.torrent.hash)
+            reason = "its torrent was not removed"
+            yield from (Result(rest, "stale", reason) for rest in steps[number + 1 :])
+            break
+        history.forget_torrents([step.torrent.hash])
+    if whole and intent:
+        history.finish(intent)
+
+
+def apply(step: Delete, staying: set[str], client: TorrentClient) -> None:
+    """Do one step. Raises Stale where the file is no longer the one that was planned."""
+    if step.torrent is not None:
+        client.remove(step.torrent)
+    elif step.kind == "remove-directory":
+        try:
+            os.rmdir(step.path)
+        except FileNotFoundError:
+            raise Stale("it is gone already") from None
+        except OSError as error:
+            raise Stale(f"it stays: {error.strerror}") from None
+    else:
+        if step.claimants & staying:
+            raise Stale("a torrent that was to go with it is still there")
+        found = look(step.path)
+        if found is None:
+            raise Stale("it is gone already")
+        if step.file is None or not same(found, step.file):
+            raise Stale("it changed since the plan was made")
+        os.unlink(step.path)
+
+
+def _why_changed(steps: Sequence[Delete], planned: Mapping[str, str], client: TorrentClient) -> str:
+    """Read the claims again, after the walk and right before deleting; tell what changed."""
+    torrents = client.torrents()
+    torrent = next((step.torrent for step in steps if step.torrent), None)
+    if torrent is not None and not _is_at_rest(torrent, torrents):
+        return "its torrent changed since the plan was made"
+    new = [one for one in torrents if one.hash not in planned]
+    if new:
+        claims = holdings.claims_of(new, client)
+        for step in steps:
+            for hash_ in claims.of(step.path, step.file):
+                name = next(one.name for one in new if one.hash == hash_)
+                return f"the torrent {name} was added meanwhile and holds {step.path}"
+    return ""
+
+
+def _is_at_rest(planned: Torrent, torrents: Sequence[Torrent]) -> bool:
+    now = next((one for one in torrents if one.hash == planned.hash), None)
+    return now is not None and now.complete and now.save_path == planned.save_path

@@ -1,0 +1,63 @@
+"""The report on standard output: text for people, one JSON object for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from mediapipe.plan import shown
+
+if TYPE_CHECKING:
+    from mediapipe.errors import MediapipeError
+    from mediapipe.runner import Report, Result
+
+_MARK = {"planned": "would", "done": "done", "failed": "FAILED", "stale": "kept"}
+
+
+def print_report(report: Report, seconds: float, *, as_json: bool, verbose: bool) -> None:
+    """Print how a run went. What is kept is listed for people who watch, ask or rehearse."""
+    if as_json:
+        sys.stdout.write(json.dumps({**report.as_json(), "seconds": round(seconds, 3)}) + "\n")
+        return
+    lines = [_line(result) for result in report.results]
+    if verbose or report.dry_run or sys.stdout.isatty():
+        lines += [f"{'keep':>7}  {shown(kept.path)}: {kept.reason}" for kept in report.kept]
+    if report.reason:
+        lines.append(f"{report.outcome}: {report.reason}")
+        if report.hint:
+            lines.append(f"hint: {report.hint}")
+    lines.append(_summary(report, seconds))
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def print_error(error: MediapipeError, *, as_json: bool) -> None:
+    """Print what ended a run before it could report."""
+    if as_json:
+        fields = {"outcome": error.outcome, "reason": str(error), "hint": error.hint or None}
+        sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stderr.write(f"{error.outcome}: {shown_lines(str(error))}\n")
+    if error.hint:
+        sys.stderr.write(f"hint: {error.hint}\n")
+
+
+def shown_lines(text: str) -> str:
+    """Make each line of a text printable."""
+    return "\n".join(shown(line) for line in text.split("\n"))
+
+
+def _line(result: Result) -> str:
+    error = f": {shown(result.error)}" if result.error else ""
+    return f"{_MARK[result.status]:>7}  {shown(str(result.action))}{error}"
+
+
+def _summary(report: Report, seconds: float) -> str:
+    if report.dry_run:
+        counts = f"{report.count('planned')} actions planned"
+    else:
+        counts = f"{report.count('done')} done"
+        for status in ("failed", "stale", "planned"):
+            if number := report.count(status):
+                word = {"failed": "failed", "stale": "changed meanwhile", "planned": "not begun"}
+                counts += f", {number} {word[status]}"
+    return f"{report.job}: {counts}, {len(report.kept)} kept, {seconds:.1f} s"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe import __version__
+from mediapipe.errors import UsageError
 from mediapipe.units import Seconds
 
 if TYPE_CHECKING:
@@ -54,9 +55,16 @@ first steps:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints end in the one place that exits."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"{self.prog} --help")
+
+
 def parse_job(verb: str, words: Sequence[str]) -> argparse.Namespace:
     """Parse the command line of a console script such as `qbt-cleanup`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=UNITS[verb],
         description=f"{_DESCRIPTIONS[verb]}\n\nThe same as `mediapipe {verb}`.",
         epilog=_EXIT,
@@ -69,7 +77,7 @@ def parse_job(verb: str, words: Sequence[str]) -> argparse.Namespace:
 
 def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
     """Parse the command line of `mediapipe`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mediapipe",
         description="Moves finished downloads to Backblaze B2 and frees the disk once that is "
         "proven.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -30,43 +31,50 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the umbrella command `mediapipe`."""
-    _exit(arguments.parse_umbrella(sys.argv[1:]))
+    _exit(arguments.parse_umbrella)
 
 
 def categories() -> NoReturn:
     """Run `qbt-categories`."""
-    _exit(arguments.parse_job("categories", sys.argv[1:]))
+    _exit(functools.partial(arguments.parse_job, "categories"))
 
 
 def upload() -> NoReturn:
     """Run `qbt-upload-b2`."""
-    _exit(arguments.parse_job("upload", sys.argv[1:]))
+    _exit(functools.partial(arguments.parse_job, "upload"))
 
 
 def cleanup() -> NoReturn:
     """Run `qbt-cleanup`."""
-    _exit(arguments.parse_job("cleanup", sys.argv[1:]))
+    _exit(functools.partial(arguments.parse_job, "cleanup"))
 
 
-def _exit(options: Namespace) -> NoReturn:
-    """The only place that exits."""
+def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
+    """Run a command from its words to its exit status: the only place that exits."""
+    words = sys.argv[1:]
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, _stop)
     try:
+        options = parse(words)
         status = _VERBS[options.verb](options)
         sys.stdout.flush()
     except MediapipeError as error:
-        print_error(error, as_json=getattr(options, "json", False))
-        status = error.exit_status
+        status = _failed(error, words)
     except Stopped:
-        stopped = Unavailable("stopped by a signal", hint="what is proven is kept; run it again")
-        print_error(stopped, as_json=getattr(options, "json", False))
-        status = stopped.exit_status
+        hint = "what is proven is kept; the next run goes on"
+        status = _failed(Unavailable("stopped by a signal", hint=hint), words)
     except BrokenPipeError:
         # whoever read the report has enough of it; that is no failure of the run
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     sys.exit(status)
+
+
+def _failed(error: MediapipeError, words: list[str]) -> int:
+    with contextlib.suppress(BrokenPipeError):
+        print_error(error, as_json="--json" in words)
+        sys.stdout.flush()
+    return error.exit_status
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:

@@ -161,13 +161,14 @@ class Steps:
             names.append(holding.path)
             if holding.file is None:
                 continue
-            step = self._file_steps(holding, candidate)
-            for one in step:
+            for one in self._file_steps(holding, candidate):
+                if one.path in self._gone:
+                    continue  # two files of one torrent share it
+                self._gone.add(one.path)
                 (links if one.kind == "delete-link" else files).append(one)
                 names.append(one.path)
         # what has no proof of its own goes first: a crash must leave the file that it stands beside
         steps += [*sorted(files, key=lambda one: bool(one.proof)), *links]
-        self._gone |= {step.path for step in steps if step.file}
         markers = list(self._markers(candidate, names))
         self._gone |= {step.path for step in markers}
         return [*steps, *markers, *self._folders_emptied(candidate, names)]

@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import threading
 import time
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mediapipe.disk import marker
 from mediapipe.disk.index import look, same
@@ -63,8 +63,7 @@ def prove_all(actions: Sequence[Upload], context: Context, remote: Remote) -> It
             files=len(files),
             size=human(sum(file.size for file in files.values())),
         )
-        with ThreadPoolExecutor(1) as thread:
-            hashing = thread.submit(_hash_all, files)
+        with _Hashing(files) as hashing:
             copied = remote.copy(
                 batch.base, list(files), batch.prefix, anew=False, progress=_teller(context.tell)
             )
@@ -197,17 +196,44 @@ def _look(batch: _Batch, remote: Remote) -> dict[str, RemoteObject]:
     return {names[key]: value for key, value in remote.look(list(names)).items()}
 
 
-def _hash_all(files: Mapping[str, File]) -> dict[str, str | OSError]:
-    """Compute the SHA-1 of each file, beside the child that reads the same pages."""
-    hashes: dict[str, str | OSError] = {}
-    for name, file in files.items():
-        try:
-            descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as stream:
-                hashes[name] = hashlib.file_digest(stream, "sha1").hexdigest()
-        except OSError as error:
-            hashes[name] = error
-    return hashes
+class _Hashing:
+    """Computes the SHA-1 of each file in a thread, beside the child that reads the same pages."""
+
+    def __init__(self, files: Mapping[str, File]) -> None:
+        self._files = files
+        self._hashes: dict[str, str | OSError] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._hash_all, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End at the next block: a run that is told to stop must not read terabytes first."""
+        self._stopped.set()
+        self._thread.join()
+
+    def result(self) -> dict[str, str | OSError]:
+        """Wait for all hashes; a file that could not be read has its error instead."""
+        self._thread.join()
+        return self._hashes
+
+    def _hash_all(self) -> None:
+        for name, file in self._files.items():
+            try:
+                self._hashes[name] = self._hash(file.path)
+            except OSError as error:
+                self._hashes[name] = error
+
+    def _hash(self, path: str) -> str:
+        digest = hashlib.sha1(usedforsecurity=False)
+        block = bytearray(_BLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb", buffering=0) as stream:
+            while (size := stream.readinto(block)) and not self._stopped.is_set():
+                digest.update(memoryview(block)[:size])
+        return digest.hexdigest()
 
 
 def _read_back(item: Item, name: str, file: File, remote: Remote) -> None:

@@ -140,7 +140,8 @@ def _loss(torrents: Sequence[Torrent], context: Context, options: Options) -> st
     history, most = context.history, context.config.cleanup.max_torrent_loss
     listed = {torrent.hash for torrent in torrents}
     known = history.known_torrents()
-    lost = known - listed
+    # what we had begun to remove when we were interrupted is no loss
+    lost = known - listed - {intent.hash for intent in history.intents()}
     hint = "if that is right, run once with --accept-loss"
     reason = ""
     if not listed and (known or not history.base_taken()):

@@ -38,7 +38,7 @@ class Version:
     sha1: str | None  # what clients are told: hex digits, "none", "unverified:..." or None
     content_type: str | None
     info: dict[str, str]
-    uploaded_ms: int  # milliseconds since 1970, different for every version
+    uploaded_ms: int  # milliseconds since 1970, different for each version of a name
     blob: str | None = None
 
 
@@ -76,7 +76,6 @@ class Store:
         self.parts: dict[str, dict[int, Part]] = {}  # by id of the unfinished large file
         self._shelves: dict[str, _Shelf] = {}
         self._by_id: dict[str, Version] = {}
-        self._last_ms = 0
         self._journal: TextIO | None = None
         if root is not None:
             self._open_journal(root / "index.jsonl")
@@ -119,19 +118,18 @@ class Store:
 
     def new_version(self, bucket_id: str, name: str, action: str, **fields: Any) -> Version:
         """Return a version with a fresh id and time; it is not in the store before `place`."""
-        with self.lock:
-            self._last_ms = max(self._last_ms + 1, time.time_ns() // 1_000_000)
-            version = Version(
-                file_id=f"4_z{bucket_id}_f{secrets.token_hex(8)}",
-                bucket_id=bucket_id,
-                name=name,
-                action=action,
-                size=0,
-                sha1=None,
-                content_type=None,
-                info={},
-                uploaded_ms=self._last_ms,
-            )
+        previous = max((entry.uploaded_ms for entry in self.versions(bucket_id, name)), default=0)
+        version = Version(
+            file_id=f"4_z{bucket_id}_f{secrets.token_hex(8)}",
+            bucket_id=bucket_id,
+            name=name,
+            action=action,
+            size=0,
+            sha1=None,
+            content_type=None,
+            info={},
+            uploaded_ms=max(previous + 1, time.time_ns() // 1_000_000),
+        )
         return replace(version, **fields)
 
     def place(self, version: Version) -> Version:
@@ -275,7 +273,6 @@ class Store:
         else:
             versions.insert(0, version)
         self._by_id[version.file_id] = version
-        self._last_ms = max(self._last_ms, version.uploaded_ms)
         if version.action == "start":
             self.parts.setdefault(version.file_id, {})
         else:

@@ -108,9 +108,11 @@ def claims_of(torrents: Iterable[Torrent], client: TorrentClient) -> Claims:
 
 def of_torrent(torrent: Torrent, claims: Claims, completed: str, seeded: float) -> Candidate:
     """Look at the files of a due torrent."""
+    # names that differ in a torrent may be one on disk: qBittorrent maps what it cannot write
+    listed = {one.path: one for one in claims.files[torrent.hash]}
     holdings = tuple(
         _hold(one.path, completed, wanted=one.wanted, finished=one.progress == 1)
-        for one in claims.files[torrent.hash]
+        for one in listed.values()
     )
     return Candidate(torrent.hash, torrent.name, torrent, torrent.category, holdings, seeded=seeded)
 

@@ -7,13 +7,15 @@ import functools
 import importlib
 import os
 import signal
+import sqlite3
 import sys
 import time
+import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe import arguments
 from mediapipe.config_load import find, load
-from mediapipe.errors import LoginRefused, MediapipeError, Stopped, Unavailable
+from mediapipe.errors import LoginRefused, MediapipeError, Stopped, Unavailable, out_of_order
 from mediapipe.log import Log
 from mediapipe.report import print_error, print_report
 from mediapipe.runner import Context, opened
@@ -67,6 +69,10 @@ def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
         # whoever read the report has enough of it; that is no failure of the run
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    except (OSError, sqlite3.Error) as error:
+        if "-v" in words or "--verbose" in words:
+            traceback.print_exc()
+        status = _failed(out_of_order(error), words)
     sys.exit(status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -81,10 +82,8 @@ def read_folders(
             for name in holding.names or (holding.path,):
                 folder = os.path.dirname(name)
                 while folder not in reserved and folder not in listing and folder != "/":
-                    try:
+                    with contextlib.suppress(OSError):
                         listing[folder] = frozenset(os.listdir(folder))
-                    except OSError:
-                        listing.setdefault(folder, frozenset({"unreadable"}))
                     folder = os.path.dirname(folder)
                 for item in {name, item_of(name, config)}:
                     if not os.path.lexists(item):

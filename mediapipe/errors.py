@@ -58,6 +58,14 @@ class Unavailable(MediapipeError):
     exit_status = EXIT_STATUS["unavailable"]
 
 
+def out_of_order(error: Exception) -> Unavailable:
+    """Turn an error of the disk or of the database into one that a later run may not meet."""
+    return Unavailable(
+        f"{type(error).__name__}: {error}",
+        hint="check the disk: is it full, read-only, failing, or not yours to write to?",
+    )
+
+
 class ConfigError(MediapipeError):
     """Nothing will work until a person changes the configuration, a secret or a program."""
 

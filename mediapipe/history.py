@@ -105,9 +105,10 @@ class History:
             ),
         )
 
-    def disprove(self, remote: str) -> None:
-        """Forget every proof that rests on an object which is gone or different."""
-        self._db.execute("DELETE FROM proofs WHERE remote = ?", (json.dumps(remote),))
+    def disprove(self, remote: str, sha1: str) -> None:
+        """Forget every proof that this object has these bytes: it is gone or has others now."""
+        values = (json.dumps(remote), sha1)
+        self._db.execute("DELETE FROM proofs WHERE remote = ? AND sha1 = ?", values)
 
     # sightings
 

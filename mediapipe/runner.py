@@ -10,6 +10,7 @@ import base64
 import contextlib
 import fcntl
 import os
+import sqlite3
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +23,7 @@ from mediapipe.errors import (
     Outcome,
     Stale,
     Unavailable,
+    out_of_order,
 )
 from mediapipe.history import copy_history, open_history
 from mediapipe.plan import shown
@@ -165,8 +167,8 @@ def execute(
             for result in apply(plan.actions):
                 results.append(result)
                 _record(plan.job, result, tell, context.state)
-        except MediapipeError as error:
-            trouble = error
+        except (MediapipeError, OSError, sqlite3.Error) as error:
+            trouble = error if isinstance(error, MediapipeError) else out_of_order(error)
             reached = {id(result.action) for result in results}
             left = [action for action in plan.actions if id(action) not in reached]
             results += [Result(action, "planned") for action in left]

@@ -82,6 +82,15 @@ def same(now: File | None, planned: File) -> bool:
     return now is not None and (now.device, now.identity) == (planned.device, planned.identity)
 
 
+def is_empty(folder: str) -> bool:
+    """Whether a folder surely has nothing in it; False where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False
+
+
 @dataclass
 class Folder:
     """One directory of a walk; `odd` are names that are neither regular files nor folders."""

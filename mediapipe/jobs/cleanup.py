@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe import holdings, layout
 from mediapipe.deletion import Delete, Folders, Steps, read_folders, void_markers
+from mediapipe.disk.index import is_empty
 from mediapipe.disk.marker import marker_path
 from mediapipe.errors import Unavailable
 from mediapipe.judging import (
@@ -172,10 +173,12 @@ def _begun(history: History, listed: set[str], config: Config) -> list[Intent]:
 def _is_left(intent: Intent, reserved: frozenset[str]) -> bool:
     """Whether anything of a deletion is left: a name, a marker, or an empty folder."""
     for path in intent.paths:
-        folder = os.path.dirname(path)
         if os.path.lexists(path) or os.path.lexists(marker_path(path)):
             return True
-        if folder not in reserved and os.path.isdir(folder) and not os.listdir(folder):
+        folder = os.path.dirname(path)
+        while folder not in reserved and not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        if folder not in reserved and is_empty(folder):
             return True
     return False
 
@@ -217,7 +220,7 @@ def _look(
         for holding in candidate.holdings:
             for proof in holding.proofs:
                 if remote_name(proof, rules) in asked and why_other(proof, holding, objects, rules):
-                    history.disprove(proof.remote)
+                    history.disprove(proof.remote, proof.sha1)
     return objects
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mediapipe import latch
+from mediapipe.adapters.archives import Unarchiver
 from mediapipe.adapters.qbittorrent import Qbittorrent
 from mediapipe.adapters.rclone import Rclone
 from mediapipe.errors import ConfigError
@@ -32,6 +33,11 @@ def rclone(context: Context, path: str) -> Rclone:
     """Build the remote; nothing is started."""
     latch.demand_open(context.history, "rclone", context.config, path)
     return Rclone(context.config.rclone, context.config.upload)
+
+
+def unarchiver() -> Unarchiver:
+    """Build what opens archives; nothing is started."""
+    return Unarchiver()
 
 
 def secret(file: SecretFile, key: str) -> str:

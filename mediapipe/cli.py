@@ -165,6 +165,7 @@ def _upload(options: Namespace, context: Context) -> Report:
         context,
         lambda: _building().qbittorrent(context, path),
         functools.cache(lambda: _building().rclone(context, path)),
+        lambda: _building().unarchiver(),
     )
 
 

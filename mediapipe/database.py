@@ -12,11 +12,16 @@ NAME = "history.db"
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS proofs (
-    inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    remote TEXT NOT NULL, sha1 TEXT NOT NULL, file_id TEXT NOT NULL, readback INTEGER NOT NULL,
-    proven_at REAL NOT NULL,
-    PRIMARY KEY (inode, size, mtime_ns, remote)
+    id INTEGER PRIMARY KEY, inode INTEGER NOT NULL, size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, place TEXT NOT NULL, proven_at REAL NOT NULL,
+    UNIQUE (inode, size, mtime_ns, place)
+);
+CREATE TABLE IF NOT EXISTS objects (
+    proof INTEGER NOT NULL REFERENCES proofs (id), remote TEXT NOT NULL, size INTEGER NOT NULL,
+    sha1 TEXT NOT NULL, file_id TEXT NOT NULL, readback INTEGER NOT NULL,
+    PRIMARY KEY (proof, remote)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS objects_by_remote ON objects (remote);
 CREATE TABLE IF NOT EXISTS sightings (
     subject TEXT PRIMARY KEY, first REAL NOT NULL, last REAL NOT NULL, runs INTEGER NOT NULL
 ) WITHOUT ROWID;

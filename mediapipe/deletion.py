@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mediapipe.config import Config
+    from mediapipe.history import Proven
     from mediapipe.holdings import Candidate, Holding
     from mediapipe.judging import Rules
     from mediapipe.ports import RemoteObject, Torrent
@@ -36,15 +37,22 @@ class Delete:
     """Name of the torrent or orphan that the group is for."""
     torrent: Torrent | None = None
     file: File | None = None
-    proof: Mapping[str, str] = field(default_factory=dict)
-    """remote, sha1 and file_id of the object that was confirmed; empty where none is needed."""
+    proof: tuple[Proven, ...] = ()
+    """The objects that were confirmed; empty where none is needed."""
     claimants: frozenset[str] = frozenset()
     """Other torrents that held it and go in the same run."""
     intent: int = 0
 
     def details(self) -> dict[str, object]:
         """Give hash, size in bytes, inode and the remote object, as far as they apply."""
-        fields: dict[str, object] = dict(self.proof)
+        fields: dict[str, object] = {}
+        objects = [
+            {"remote": one.remote, "sha1": one.sha1, "file_id": one.file_id} for one in self.proof
+        ]
+        if len(objects) == 1:
+            fields |= objects[0]
+        elif objects:
+            fields["objects"] = objects
         if self.torrent is not None:
             fields["hash"] = self.torrent.hash
         if self.file is not None:
@@ -176,15 +184,16 @@ class Steps:
         file = holding.file
         assert file is not None  # noqa: S101 - the caller looked
         found = confirmed(holding, self._objects, self._rules)
-        if found is None:
+        if not found:
             reason = "it was deselected" if not holding.wanted else "it is discardable"
             if may_discard(holding, candidate, self._rules):
                 kind = "delete-link" if self._rules.library_holding(holding.path) else "delete-file"
                 yield self._step(kind, holding.path, reason, candidate, file=file,
                                  claimants=holding.claimants)  # fmt: skip
             return
-        proof, there = found
-        fields = {"remote": proof.remote, "sha1": proof.sha1, "file_id": there.file_id}
+        proven = f"proven as {found[0].remote}"
+        if len(found) > 1:
+            proven += f" and {len(found) - 1} more"
         for name in holding.names:
             library = self._rules.library_holding(name)
             if library is None and name != holding.path:
@@ -194,8 +203,8 @@ class Steps:
             kind = "delete-file" if library is None else "delete-link"
             named = File(name, file.device, file.number, file.links, file.size, file.mtime_ns,
                          file.ctime_ns)  # fmt: skip
-            yield self._step(kind, name, f"proven as {proof.remote}", candidate, file=named,
-                             proof=fields, claimants=holding.claimants)  # fmt: skip
+            yield self._step(kind, name, proven, candidate, file=named,
+                             proof=found, claimants=holding.claimants)  # fmt: skip
 
     def _markers(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
         """Give the markers whose item goes."""

@@ -16,19 +16,38 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Mapping
 
+    from mediapipe.disk.index import Identity
+
 _MAX_STEP = 1800
 """Seconds that one pause between two runs can add to a seeding time: a box that was off for a week
 has not seeded for a week."""
 
 
 @dataclass(frozen=True)
-class Proof:
-    """A proof by identity: it outlives the name under which the file was uploaded."""
+class Proven:
+    """An object on the remote that was looked up and had these bytes."""
 
     remote: str
+    """Full remote name."""
+    size: int
+    """Bytes."""
     sha1: str
-    file_id: str
-    readback: bool
+    file_id: str = ""
+    readback: bool = False
+    """Whether ranges were read back: above rclone's cutoff the SHA-1 is a label."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A proof by identity: it outlives the name under which the file was uploaded.
+
+    One object for a file that was uploaded as it is; for a volume of an archive every object that
+    was extracted from the archive, and all of them are needed.
+    """
+
+    place: str
+    """Full remote name that the proof is filed under: the object's, or the archive's."""
+    objects: tuple[Proven, ...]
 
 
 @dataclass(frozen=True)
@@ -79,36 +98,52 @@ class History:
 
     # proofs
 
-    def proofs(self, inode: int, size: int, mtime_ns: int) -> tuple[Proof, ...]:
+    def proofs(self, identity: Identity) -> tuple[Proof, ...]:
         """Give what is proven about a file of this identity, newest first."""
+        inode, size, mtime_ns = identity
         rows = self._db.execute(
-            "SELECT remote, sha1, file_id, readback FROM proofs"
-            " WHERE inode = ? AND size = ? AND mtime_ns = ? ORDER BY proven_at DESC",
+            "SELECT proofs.id, place, remote, objects.size, sha1, file_id, readback"
+            " FROM proofs JOIN objects ON proof = proofs.id"
+            " WHERE inode = ? AND proofs.size = ? AND mtime_ns = ?"
+            " ORDER BY proven_at DESC, proofs.id, remote",
             (_signed(inode), size, mtime_ns),
         )
-        return tuple(Proof(json.loads(row[0]), row[1], row[2], bool(row[3])) for row in rows)
+        found: dict[int, tuple[str, list[Proven]]] = {}
+        for number, place, remote, length, sha1, file_id, readback in rows:
+            objects = found.setdefault(number, (json.loads(place), []))[1]
+            objects.append(Proven(json.loads(remote), length, sha1, file_id, bool(readback)))
+        return tuple(Proof(place, tuple(objects)) for place, objects in found.values())
 
-    def prove(self, identity: tuple[int, int, int], proof: Proof, now: float) -> None:
-        """Remember a proof."""
+    def prove(self, identity: Identity, proof: Proof, now: float) -> None:
+        """Remember a proof; call it inside `together`, so that it is written whole."""
         inode, size, mtime_ns = identity
+        key = (_signed(inode), size, mtime_ns, json.dumps(proof.place))
         self._db.execute(
-            "INSERT OR REPLACE INTO proofs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                _signed(inode),
-                size,
-                mtime_ns,
-                json.dumps(proof.remote),
-                proof.sha1,
-                proof.file_id,
-                proof.readback,
-                now,
-            ),
+            "INSERT INTO proofs (inode, size, mtime_ns, place, proven_at) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET proven_at = excluded.proven_at",
+            (*key, now),
+        )
+        query = "SELECT id FROM proofs WHERE inode = ? AND size = ? AND mtime_ns = ? AND place = ?"
+        number = self._db.execute(query, key).fetchone()[0]
+        self._db.execute("DELETE FROM objects WHERE proof = ?", (number,))
+        self._db.executemany(
+            "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (number, json.dumps(one.remote), one.size, one.sha1, one.file_id, one.readback)
+                for one in proof.objects
+            ],
         )
 
     def disprove(self, remote: str, sha1: str) -> None:
-        """Forget every proof that this object has these bytes: it is gone or has others now."""
-        values = (json.dumps(remote), sha1)
-        self._db.execute("DELETE FROM proofs WHERE remote = ? AND sha1 = ?", values)
+        """Forget every proof that needs this object to have these bytes: it has not, now."""
+        rows = self._db.execute(
+            "SELECT proof FROM objects WHERE remote = ? AND sha1 = ?", (json.dumps(remote), sha1)
+        )
+        numbers = [(row[0],) for row in rows]
+        if numbers:
+            with self.together():
+                self._db.executemany("DELETE FROM objects WHERE proof = ?", numbers)
+                self._db.executemany("DELETE FROM proofs WHERE id = ?", numbers)
 
     # sightings
 

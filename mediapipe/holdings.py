@@ -12,7 +12,7 @@ from mediapipe.disk import marker
 from mediapipe.disk.index import File, find_links, look, walk
 from mediapipe.disk.mounts import mounts, why_inodes_untrusted
 from mediapipe.errors import Unavailable
-from mediapipe.history import Proof
+from mediapipe.history import Proof, Proven
 from mediapipe.names import matcher
 
 if TYPE_CHECKING:
@@ -231,13 +231,13 @@ def complete(
         known = {
             proof
             for proof in (*_rows(file, history), *_marked(file, names, config))
-            if proof.remote.startswith(prefix)
+            if proof.objects and all(one.remote.startswith(prefix) for one in proof.objects)
         }
         return replace(
             holding,
             trouble=holding.trouble or why,
             names=tuple(sorted({holding.path, *names})),
-            proofs=tuple(sorted(known, key=lambda proof: proof.remote)),
+            proofs=tuple(sorted(known, key=lambda proof: proof.place)),
             claimants=claims.of(holding.path, file),
         )
 
@@ -247,8 +247,14 @@ def complete(
     )
 
 
-def _rows(file: File, history: History) -> tuple[Proof, ...]:
-    return tuple(Proof(row.remote, row.sha1, "", False) for row in history.proofs(*file.identity))
+def _rows(file: File, history: History) -> Iterator[Proof]:
+    for row in history.proofs(file.identity):
+        yield Proof(row.place, tuple(_bare(one) for one in row.objects))
+
+
+def _bare(one: Proven | marker.Extracted) -> Proven:
+    """Give what a marker and a row both know, so that the two are one proof."""
+    return Proven(one.remote, one.size, one.sha1)
 
 
 def _marked(file: File, names: Iterable[str], config: Config) -> Iterator[Proof]:
@@ -261,8 +267,9 @@ def _marked(file: File, names: Iterable[str], config: Config) -> Iterator[Proof]
                 continue
             own = os.path.basename(name) if item == name else name[len(item) + 1 :]
             for entry in found.files if found else ():
-                if entry.path == own and entry.identity == file.identity:
-                    yield Proof(entry.remote, entry.sha1, "", False)
+                if found and entry.path == own and entry.identity == file.identity:
+                    objects = tuple(_bare(one) for one in found.objects(entry))
+                    yield Proof(entry.remote or item, objects)
 
 
 def item_of(path: str, config: Config) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
+from mediapipe.archives import volumes_of
 from mediapipe.disk import marker
 from mediapipe.disk.index import File, file_from, walk
 from mediapipe.names import matcher
-from mediapipe.plan import Kept
+from mediapipe.plan import Kept, human
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,10 +48,82 @@ class Item:
         """Give the object's name for one of `files`."""
         return f"{self.prefix}/{name}"
 
+    @property
+    def archives(self) -> Mapping[str, tuple[str, ...]]:
+        """First volume → all volumes, of what will be extracted: uncategorized archives alone."""
+        return volumes_of(self.files) if self.uncategorized else {}
+
+    def first_volume(self, name: str) -> str | None:
+        """Give the first volume of the archive that a file is a volume of, or None."""
+        return next((first for first, volumes in self.archives.items() if name in volumes), None)
+
     def entry_path(self, name: str) -> str:
         """Give the path under which the marker knows one of `files` (CONTRACT: marker)."""
         own = os.path.relpath(self.path, self.base)
         return name[len(own) + 1 :] if name != own else os.path.basename(name)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Files of an item that will be uploaded as they are, proven and marked."""
+
+    item: Item
+    files: Mapping[str, File]
+    """All of the item's, but for volumes of archives; empty where only the marker is missing."""
+    remote: str
+    reason: str
+    kind: str = "upload"
+
+    @property
+    def path(self) -> str:
+        """The item's path."""
+        return self.item.path
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(file.size for file in self.files.values())
+
+    def details(self) -> dict[str, object]:
+        """Give the remote name and the size in bytes."""
+        return {"remote": self.remote, "size": self.size}
+
+    def __str__(self) -> str:
+        return f"upload {self.path} ({human(self.size)}) to {self.remote}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Extract:
+    """An archive of an item that will be extracted, its members uploaded and proven."""
+
+    item: Item
+    first: str
+    """Name of its first volume."""
+    remote: str
+    reason: str
+    kind: str = "extract"
+
+    @property
+    def files(self) -> Mapping[str, File]:
+        """Its volumes."""
+        return {name: self.item.files[name] for name in self.item.archives[self.first]}
+
+    @property
+    def path(self) -> str:
+        """The path of its first volume."""
+        return self.item.files[self.first].path
+
+    @property
+    def size(self) -> int:
+        """Bytes of all volumes."""
+        return sum(file.size for file in self.files.values())
+
+    def details(self) -> dict[str, object]:
+        """Give the remote folder and the size of the volumes in bytes."""
+        return {"remote": self.remote, "size": self.size}
+
+    def __str__(self) -> str:
+        return f"extract {self.path} ({human(self.size)}) to {self.remote}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -173,12 +246,21 @@ def _marked(item: Item, config: Config) -> bool:
         return False
     if found is None:
         return False
-    today = {
-        item.entry_path(name): layout.address(config.rclone.remote, item.remote_name(name))
-        for name in item.files
-    }
-    by_path = {item.entry_path(name): file for name, file in item.files.items()}
-    return found.proves(by_path) and all(today[entry.path] == entry.remote for entry in found.files)
+    by_path = {item.entry_path(name): name for name in item.files}
+    return found.proves({path: item.files[name] for path, name in by_path.items()}) and all(
+        _is_of_today(entry, item, by_path[entry.path], config) for entry in found.files
+    )
+
+
+def _is_of_today(entry: marker.Entry, item: Item, name: str, config: Config) -> bool:
+    """Whether an entry names the objects as they would be named today."""
+    remote = config.rclone.remote
+    if entry.remote:
+        return entry.remote == layout.address(remote, item.remote_name(name))
+    place = layout.address(remote, item.remote_name(os.path.relpath(item.path, item.base)))
+    return item.first_volume(name) is not None and all(
+        one.remote == place or layout.inside(one.remote, place) for one in entry.extracted
+    )
 
 
 def fingerprint(item: Item) -> str:

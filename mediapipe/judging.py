@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mediapipe.config import Config, Library
-    from mediapipe.history import Proof
+    from mediapipe.history import Proof, Proven
     from mediapipe.holdings import Candidate, Holding
     from mediapipe.ports import RemoteObject, Torrent
 
@@ -164,7 +164,7 @@ def why_unproven(candidate: Candidate, objects: Mapping[str, RemoteObject], rule
     for holding in candidate.holdings:
         if holding.file is None or not holding.proofs:
             continue
-        if confirmed(holding, objects, rules) is None:
+        if not confirmed(holding, objects, rules):
             reasons = [why_other(proof, holding, objects, rules) for proof in holding.proofs]
             return f"{_name(holding.path)}: {'; '.join(reasons)}; it is uploaded again"
     return ""
@@ -172,31 +172,44 @@ def why_unproven(candidate: Candidate, objects: Mapping[str, RemoteObject], rule
 
 def confirmed(
     holding: Holding, objects: Mapping[str, RemoteObject], rules: Rules
-) -> tuple[Proof, RemoteObject] | None:
-    """Give the proof that the remote confirms now, with the object that does."""
+) -> tuple[Proven, ...]:
+    """Give the objects of a proof that the remote confirms now, or nothing."""
     for proof in holding.proofs:
         if not why_other(proof, holding, objects, rules):
-            return proof, objects[remote_name(proof, rules)]
-    return None
+            return tuple(
+                replace(one, file_id=objects[remote_name(one, rules)].file_id)
+                for one in proof.objects
+            )
+    return ()
 
 
 def why_other(
     proof: Proof, holding: Holding, objects: Mapping[str, RemoteObject], rules: Rules
 ) -> str:
-    """Tell how the object differs from its proof, or give an empty string."""
-    there = objects.get(remote_name(proof, rules))
-    if there is None:
-        return f"{shown(proof.remote)} is gone"
-    if holding.file is None or there.size != holding.file.size:
-        return f"{shown(proof.remote)} is {human(there.size)} long now"
-    if not proof.sha1 or there.sha1 != proof.sha1:
-        return f"{shown(proof.remote)} has other bytes now"
+    """Tell how the remote differs from a proof, or give an empty string."""
+    if not proof.objects or holding.file is None:
+        return "it proves nothing"
+    for one in proof.objects:
+        if reason := why_void(one, objects, rules):
+            return reason
     return ""
 
 
-def remote_name(proof: Proof, rules: Rules) -> str:
+def why_void(one: Proven, objects: Mapping[str, RemoteObject], rules: Rules) -> str:
+    """Tell how an object differs from what was proven of it, or give an empty string."""
+    there = objects.get(remote_name(one, rules))
+    if there is None:
+        return f"{shown(one.remote)} is gone"
+    if there.size != one.size:
+        return f"{shown(one.remote)} is {human(there.size)} long now"
+    if not one.sha1 or there.sha1 != one.sha1:
+        return f"{shown(one.remote)} has other bytes now"
+    return ""
+
+
+def remote_name(one: Proven, rules: Rules) -> str:
     """Give the object's name below the remote's root."""
-    return proof.remote[len(layout.address(rules.config.rclone.remote, "")) :]
+    return one.remote[len(layout.address(rules.config.rclone.remote, "")) :]
 
 
 def _first_file(candidate: Candidate) -> str:

@@ -140,6 +140,51 @@ class Remote(Protocol):
 
 
 @dataclass(frozen=True)
+class Member:
+    """One entry of an archive; size in bytes, as the archive says."""
+
+    name: str
+    size: int
+    folder: bool
+    link: bool
+    encrypted: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What an archive says of itself."""
+
+    members: tuple[Member, ...]
+    volumes: tuple[str, ...]
+    """File names of the volumes that it was read from."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it would unpack to."""
+        return sum(member.size for member in self.members)
+
+
+class Archives(Protocol):
+    """The program that opens archives.
+
+    Raises ActionFailed for an archive that is damaged, ConfigError where the program is missing,
+    Unavailable where it hangs.
+    """
+
+    def list(self, path: str) -> Listing:
+        """List an archive without extracting it."""
+        ...
+
+    def extract(self, path: str, folder: str, *, most: int, watch: Callable[[], bool]) -> None:
+        """Extract an archive into an empty folder.
+
+        No file may grow beyond `most` bytes; `watch` is called every second, tells whether it goes
+        on, and may raise.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a copy is; all sizes in bytes, rate in bytes per second, time left in seconds."""
 

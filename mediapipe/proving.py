@@ -1,150 +1,144 @@
-"""Copy items to the remote, prove each object there, and only then write the markers.
-
-The copying program's word is not a proof (facts: it ends with 0 for files it never sent, and for
-objects without a hash that are something else). Each object is looked up: there, of equal size,
-with an equal SHA-1 of the bytes on disk.
-"""
+"""Do uploads: send what is pending, write proofs and markers, open archives on the way."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
-import threading
 import time
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, TypeVar
 
+from mediapipe import extracting, layout
 from mediapipe.disk import marker
 from mediapipe.disk.index import look, same
-from mediapipe.errors import ActionFailed, ConfigError, MediapipeError, Stale
+from mediapipe.errors import ActionFailed, Stale
 from mediapipe.history import Pause, Proof
-from mediapipe.items import fingerprint
-from mediapipe.plan import duration, human, shown
+from mediapipe.items import Extract, Item, Upload, fingerprint
 from mediapipe.runner import Context, Result, attempt, lock
+from mediapipe.sending import send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediapipe.disk.index import File
-    from mediapipe.items import Item
-    from mediapipe.jobs.upload import Upload
-    from mediapipe.ports import Progress, Remote, RemoteObject, Tell
+    from mediapipe.history import Proven
+    from mediapipe.ports import Archives, Remote
+    from mediapipe.sending import Sent
 
+T = TypeVar("T", Upload, Extract)
 BATCH_FILES = 500
-_BLOCK = 1 << 20
-UNCHECKED = 200 << 20
-"""Bytes: above rclone's `--b2-upload-cutoff` the object's SHA-1 is a label that B2 never checked,
-so three ranges are read back."""
 _PAUSE, _LONGEST_PAUSE = 120.0, 6 * 3600.0
+_SLICE = 900.0
+"""Seconds after which no further batch is begun: the next run looks around first, so that today's
+episode does not wait for a first upload of terabytes."""
 
 
-@dataclass(frozen=True)
-class _Batch:
-    base: str
-    prefix: str
-    actions: tuple[Upload, ...]
-
-    @property
-    def files(self) -> dict[str, File]:
-        """Name below `base` → file."""
-        return {name: file for one in self.actions for name, file in one.item.files.items()}
-
-
-def prove_all(actions: Sequence[Upload], context: Context, remote: Remote) -> Iterator[Result]:
-    """Upload in batches, so that each has its proof before the next begins."""
-    for batch in _batches(actions, context.config.upload.batch):
-        files = batch.files
-        context.tell(
-            "upload.started",
-            job="upload",
-            path=shown(batch.base),
-            files=len(files),
-            size=human(sum(file.size for file in files.values())),
-        )
-        with _Hashing(files) as hashing:
-            copied = remote.copy(
-                batch.base, list(files), batch.prefix, anew=False, progress=_teller(context.tell)
-            )
-            hashes = hashing.result()
-        if isinstance(copied.trouble, ConfigError):
-            raise copied.trouble
-        found = _look(batch, remote)
-        wrong = [name for name in files if _why_other(name, hashes, found, files)]
-        anew = [name for name in wrong if name in found and isinstance(hashes[name], str)]
-        failures = dict(copied.failures)
-        if anew and copied.trouble is None:
-            # an object of this name that is not ours: B2 keeps it as an older version
-            again = remote.copy(
-                batch.base, anew, batch.prefix, anew=True, progress=_teller(context.tell)
-            )
-            copied, failures = again, {**failures, **again.failures}
-            found = _look(batch, remote)
-        proofs = _Proofs(files, hashes, found, failures, copied.trouble)
-        for action in batch.actions:
-            result = attempt(action, functools.partial(_prove, proofs, remote, context))
-            _remember_failure(context, action.item, result)
-            yield result
-        if copied.trouble is not None:
-            raise copied.trouble
-        if anew and not any(found[name].sha1 for name in anew if name in found):
-            raise ConfigError(
-                f"{context.config.rclone.remote} gives no SHA-1, so nothing can be proven there",
-                hint="use a B2 remote without crypt or chunker around it",
-            )
+def prove_all(
+    actions: Sequence[Upload | Extract],
+    context: Context,
+    remote: Remote,
+    archives: Callable[[], Archives],
+) -> Iterator[Result]:
+    """Do all uploads in batches, then the archives, each with its proof before the next begins."""
+    ends = time.monotonic() + _SLICE
+    extracting.sweep(context.config.paths.extracted)
+    for base, prefix, batch in _batches(actions, context.config.upload.batch):
+        if time.monotonic() > ends:
+            return
+        files = {name: file for one in batch for name, file in one.files.items()}
+        sent = send(base, prefix, files, remote, context.tell) if files else None
+        for upload in batch:
+            yield _settled(upload, context, functools.partial(_prove, sent, context))
+        if sent and sent.trouble:
+            raise sent.trouble
+    for action in actions:
+        if isinstance(action, Extract):
+            if time.monotonic() > ends:
+                return
+            yield _settled(action, context, functools.partial(_extract, context, remote, archives))
 
 
-def _batches(actions: Sequence[Upload], most: int) -> Iterator[_Batch]:
-    """Cut the actions into batches of one folder each, in their order: newest first."""
+def _batches(
+    actions: Sequence[Upload | Extract], most: int
+) -> Iterator[tuple[str, str, list[Upload]]]:
+    """Cut the uploads into batches of one folder each, in their order: newest first."""
     groups: dict[tuple[str, str], list[Upload]] = defaultdict(list)
     for action in actions:
-        groups[action.item.base, action.item.prefix].append(action)
+        if isinstance(action, Upload):
+            groups[action.item.base, action.item.prefix].append(action)
     for (base, prefix), group in groups.items():
         batch: list[Upload] = []
+        files = size = 0
         for action in group:
-            files = sum(len(one.item.files) for one in [*batch, action])
-            size = sum(one.item.size for one in [*batch, action])
+            files += len(action.files)
+            size += action.size
             if batch and (files > BATCH_FILES or size > most):
-                yield _Batch(base, prefix, tuple(batch))
-                batch = []
+                yield base, prefix, batch
+                batch, files, size = [], len(action.files), action.size
             batch.append(action)
-        yield _Batch(base, prefix, tuple(batch))
+        yield base, prefix, batch
 
 
-@dataclass(frozen=True)
-class _Proofs:
-    files: Mapping[str, File]
-    hashes: Mapping[str, str | OSError]
-    found: Mapping[str, RemoteObject]
-    failures: Mapping[str, str]
-    trouble: MediapipeError | None
+def _settled(action: T, context: Context, apply: Callable[[T], dict[str, object]]) -> Result:
+    """Do one action; let a failing item rest for growing times, not fail every two minutes."""
+    result = attempt(action, apply)
+    item, history = action.item, context.history
+    if result.status == "failed":
+        before = history.pauses().get(action.path)
+        mark = fingerprint(item)
+        tries = before.tries + 1 if before and before.fingerprint == mark else 1
+        until = context.now + min(_PAUSE * 2**tries, _LONGEST_PAUSE)
+        history.pause(action.path, Pause(until, tries, result.error or "", mark))
+    elif result.status == "done":
+        history.unpause([action.path])
+    return result
 
 
-def _prove(proofs: _Proofs, remote: Remote, context: Context, action: Upload) -> dict[str, object]:
-    """Write the marker and the proof rows of one item, if all its files are proven."""
+def _prove(sent: Sent | None, context: Context, action: Upload) -> dict[str, object]:
+    """Write the proof rows of an upload, and the marker if the item is whole by then."""
+    proofs: dict[str, Proof] = {}
+    for name in action.files:
+        if sent is None or name not in sent.proven:
+            reason = sent.failures[name] if sent else ""
+            raise ActionFailed(f"{os.path.basename(name)}: {reason}")
+        proofs[name] = Proof(sent.proven[name].remote, (sent.proven[name],))
+    _record(action, proofs, context)
+    return {"files": [_audited(action.item, name, proof) for name, proof in proofs.items()]}
+
+
+def _extract(
+    context: Context,
+    remote: Remote,
+    archives: Callable[[], Archives],
+    action: Extract,
+) -> dict[str, object]:
+    """Extract an archive, send what came out, and write the proof rows of its volumes."""
     item = action.item
-    entries = []
-    for name, file in item.files.items():
-        if reason := _why_other(name, proofs.hashes, proofs.found, proofs.files):
-            words = proofs.failures.get(name) or (str(proofs.trouble) if proofs.trouble else "")
-            raise ActionFailed(f"{os.path.basename(name)}: {words or reason}")
-        readback = file.size > UNCHECKED
-        if readback:
-            _read_back(item, name, file, remote)
-        sha1 = proofs.found[name].sha1
-        address = remote.address(item.remote_name(name))
-        entries.append(
-            marker.Entry(
-                item.entry_path(name),
-                file.number,
-                file.size,
-                file.mtime_ns,
-                address,
-                sha1,
-                readback,
-            )
-        )
+    place = layout.address(context.config.rclone.remote, item.remote_name(action.first))
+    taken = {
+        item.remote_name(name) for name in item.files if name not in action.files
+    } | _members_elsewhere(action, context)
+    objects = extracting.extract_and_send(action, taken, context, remote, archives())
+    proofs = dict.fromkeys(action.files, Proof(place, objects))
+    _record(action, proofs, context)
+    return {"objects": [_object(one) for one in objects]}
+
+
+def _members_elsewhere(action: Extract, context: Context) -> set[str]:
+    """Give the remote names that other archives of the item have filled."""
+    prefix = layout.address(context.config.rclone.remote, "")
+    return {
+        one.remote.removeprefix(prefix)
+        for name, file in action.item.files.items()
+        if name not in action.files
+        for proof in context.history.proofs(file.identity)
+        for one in proof.objects
+    }
+
+
+def _record(action: Upload | Extract, proofs: Mapping[str, Proof], context: Context) -> None:
+    """Write proof rows, and the marker once every file of the item has one of today's place."""
+    item, history = action.item, context.history
     path = marker.marker_path(item.path)
     with lock(context.state):
         for name, file in item.files.items():
@@ -153,123 +147,48 @@ def _prove(proofs: _Proofs, remote: Remote, context: Context, action: Upload) ->
         if reason := marker.why_not_replaceable(path):
             raise ActionFailed(reason)
         moment = time.time()
-        ids = {remote.address(item.remote_name(name)): proofs.found[name].file_id
-               for name in item.files}  # fmt: skip
-        with context.history.together():
-            for entry in entries:
-                proof = Proof(entry.remote, entry.sha1, ids[entry.remote], entry.readback)
-                context.history.prove(entry.identity, proof, moment)
+        with history.together():
+            for name, proof in proofs.items():
+                history.prove(item.files[name].identity, proof, moment)
+        entries = []
+        for name, file in item.files.items():
+            proof_of_today = proof_today(item, name, context)
+            if proof_of_today is None:
+                return  # another action of this item has still to be done, or has failed
+            entries.append(_entry(item, name, file, proof_of_today))
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
         marker.write(item.path, tuple(entries), stamp)
-    return {
-        "files": [
-            {"path": entry.path, "inode": entry.inode, "size": entry.size, "sha1": entry.sha1,
-             "remote": entry.remote, "file_id": ids[entry.remote]}
-            for entry in entries
-        ]
-    }  # fmt: skip
 
 
-def _why_other(
-    name: str,
-    hashes: Mapping[str, str | OSError],
-    found: Mapping[str, RemoteObject],
-    files: Mapping[str, File],
-) -> str:
-    """Tell why the object does not prove the file, or give an empty string."""
-    ours = hashes[name]
-    if isinstance(ours, OSError):
-        return f"cannot be read: {ours.strerror}"
-    if name not in found:
-        return "it is not on the remote after the upload"
-    there = found[name]
-    if there.size != files[name].size:
-        return f"the remote has {there.size} bytes of it, the disk {files[name].size}"
-    if not there.sha1:
-        return "the remote has no SHA-1 of it"
-    return "" if there.sha1 == ours else f"the remote has other bytes (SHA-1 {there.sha1})"
+def proof_today(item: Item, name: str, context: Context) -> Proof | None:
+    """Give the proof row of a file under the remote name that it has today."""
+    first = item.first_volume(name) or name
+    place = layout.address(context.config.rclone.remote, item.remote_name(first))
+    found = context.history.proofs(item.files[name].identity)
+    return next((proof for proof in found if proof.place == place), None)
 
 
-def _look(batch: _Batch, remote: Remote) -> dict[str, RemoteObject]:
-    """Look up a batch; gives name below `base` → object."""
-    names = {f"{batch.prefix}/{name}": name for name in batch.files}
-    return {names[key]: value for key, value in remote.look(list(names)).items()}
-
-
-class _Hashing:
-    """Computes the SHA-1 of each file in a thread, beside the child that reads the same pages."""
-
-    def __init__(self, files: Mapping[str, File]) -> None:
-        self._files = files
-        self._hashes: dict[str, str | OSError] = {}
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._hash_all, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End at the next block: a run that is told to stop must not read terabytes first."""
-        self._stopped.set()
-        self._thread.join()
-
-    def result(self) -> dict[str, str | OSError]:
-        """Wait for all hashes; a file that could not be read has its error instead."""
-        self._thread.join()
-        return self._hashes
-
-    def _hash_all(self) -> None:
-        for name, file in self._files.items():
-            try:
-                self._hashes[name] = self._hash(file.path)
-            except OSError as error:
-                self._hashes[name] = error
-
-    def _hash(self, path: str) -> str:
-        digest = hashlib.sha1(usedforsecurity=False)
-        block = bytearray(_BLOCK)
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb", buffering=0) as stream:
-            while (size := stream.readinto(block)) and not self._stopped.is_set():
-                digest.update(memoryview(block)[:size])
-        return digest.hexdigest()
-
-
-def _read_back(item: Item, name: str, file: File, remote: Remote) -> None:
-    """Compare first, middle and last MiB with the disk; raises ActionFailed where they differ."""
-    for offset in (0, file.size // 2, max(0, file.size - _BLOCK)):
-        with open(file.path, "rb") as stream:
-            stream.seek(offset)
-            ours = stream.read(_BLOCK)
-        if remote.read(item.remote_name(name), offset, len(ours)) != ours:
-            raise ActionFailed(f"{os.path.basename(name)}: the remote has other bytes at {offset}")
-
-
-def _remember_failure(context: Context, item: Item, result: Result) -> None:
-    """Let a failing item rest for growing times, so that it never fails every two minutes."""
-    history = context.history
-    if result.status == "done":
-        history.unpause([item.path])
-    elif result.status == "failed":
-        before = history.pauses().get(item.path)
-        print_ = fingerprint(item)
-        tries = before.tries + 1 if before and before.fingerprint == print_ else 1
-        until = context.now + min(_PAUSE * 2**tries, _LONGEST_PAUSE)
-        history.pause(item.path, Pause(until, tries, result.error or "", print_))
-
-
-def _teller(tell: Tell) -> Callable[[Progress], None]:
-    def progress(state: Progress) -> None:
-        left = "" if state.seconds_left is None else duration(state.seconds_left)
-        tell(
-            "upload.progress",
-            job="upload",
-            sent=human(state.sent),
-            total=human(state.total),
-            rate=f"{human(int(state.rate))}/s",
-            left=left,
-            current=[shown(name) for name in state.current],
+def _entry(item: Item, name: str, file: File, proof: Proof) -> marker.Entry:
+    path, first = item.entry_path(name), item.first_volume(name)
+    if first is None:
+        one = proof.objects[0]
+        return marker.Entry(
+            path, file.number, file.size, file.mtime_ns, one.remote, one.sha1, one.readback
         )
+    if first != name:
+        return marker.Entry(
+            path, file.number, file.size, file.mtime_ns, part_of=item.entry_path(first)
+        )
+    members = tuple(marker.Extracted(one.remote, one.size, one.sha1) for one in proof.objects)
+    return marker.Entry(path, file.number, file.size, file.mtime_ns, extracted=members)
 
-    return progress
+
+def _audited(item: Item, name: str, proof: Proof) -> dict[str, object]:
+    file = item.files[name]
+    return {"path": file.path, "inode": file.number, **_object(proof.objects[0])}
+
+
+def _object(one: Proven) -> dict[str, object]:
+    return {
+        "remote": one.remote, "size": one.size, "sha1": one.sha1, "file_id": one.file_id,
+    }  # fmt: skip

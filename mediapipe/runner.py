@@ -169,9 +169,10 @@ def execute(
                 _record(plan.job, result, tell, context.state)
         except (MediapipeError, OSError, sqlite3.Error) as error:
             trouble = error if isinstance(error, MediapipeError) else out_of_order(error)
-            reached = {id(result.action) for result in results}
-            left = [action for action in plan.actions if id(action) not in reached]
-            results += [Result(action, "planned") for action in left]
+        # what was never begun stays planned: the run was ended, or leaves the rest to the next one
+        reached = {id(result.action) for result in results}
+        left = [action for action in plan.actions if id(action) not in reached]
+        results += [Result(action, "planned") for action in left]
     return Report(
         plan.job,
         context.dry_run,

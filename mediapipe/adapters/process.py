@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import selectors
 import signal
 import subprocess
@@ -35,17 +36,23 @@ def run(
     *,
     timeout: float,
     on_line: Callable[[str], bool] | None = None,
+    watch: Callable[[], bool] | None = None,
+    largest_file: int | None = None,
 ) -> Ended:
     """Run a child to its end.
 
     `on_line` gets each line of standard error and tells whether the child is alive by it;
-    `timeout` is in seconds without such a line (without `on_line`: in all). Raises Unavailable
-    where the child stalls, ConfigError where it cannot be started.
+    `timeout` is in seconds without such a line (without `on_line`: without a byte of output).
+    `watch` is called about every second, tells the same in another way, and may raise. No file
+    that the child writes grows beyond `largest_file` bytes. Raises Unavailable where the child
+    stalls, ConfigError where it cannot be started.
     """
     with _started(command) as child:
         output = bytearray()
         lines = _Lines(on_line)
         deadline = time.monotonic() + timeout
+        if largest_file is not None:
+            resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
         with selectors.DefaultSelector() as selector:
             for stream in (child.stdout, child.stderr):
                 assert stream is not None  # noqa: S101 - both are pipes
@@ -55,13 +62,19 @@ def run(
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise Unavailable(f"{os.path.basename(command[0])} stalled for {timeout:.0f} s")
+                if watch is not None and watch():
+                    deadline = time.monotonic() + timeout
                 for key, _ in selector.select(min(left, 1.0)):
                     chunk = os.read(key.fd, 1 << 16)
                     if not chunk:
                         selector.unregister(key.fileobj)
-                    elif key.fileobj is child.stdout:
+                        continue
+                    if key.fileobj is child.stdout:
                         output += chunk
-                    elif lines.feed(chunk):
+                        alive = True
+                    else:
+                        alive = lines.feed(chunk)
+                    if alive:
                         deadline = time.monotonic() + timeout
         lines.feed(b"\n")
         return Ended(child.wait(), bytes(output), lines.tail())
@@ -77,7 +90,7 @@ class _Lines:
 
     def feed(self, chunk: bytes) -> bool:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
-        alive = False
+        alive = self._on_line is None
         for line in lines:
             self._tail += line + b"\n"
             if self._on_line is not None and line:

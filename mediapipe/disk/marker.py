@@ -26,6 +26,15 @@ _FOREIGN_MAX = 4096
 
 
 @dataclass(frozen=True)
+class Extracted:
+    """An object that was extracted from an archive; size in bytes."""
+
+    remote: str
+    size: int
+    sha1: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """What was proven about one file of the item. Sizes in bytes, times in ns."""
 
@@ -34,11 +43,16 @@ class Entry:
     inode: int
     size: int
     mtime_ns: int
-    remote: str
-    sha1: str
+    remote: str = ""
+    """Full remote name; empty for the volumes of an archive, as is `sha1`."""
+    sha1: str = ""
     readback: bool = False
     """Whether first, middle and last MiB were read back: above rclone's cutoff the remote's
     SHA-1 is a label that nobody checked."""
+    extracted: tuple[Extracted, ...] = ()
+    """For the first volume of an archive: all that came out of it."""
+    part_of: str = ""
+    """For the other volumes: the `path` of the first."""
 
     @property
     def identity(self) -> Identity:
@@ -52,6 +66,15 @@ class Marker:
 
     item: str
     files: tuple[Entry, ...]
+
+    def objects(self, entry: Entry) -> tuple[Extracted, ...]:
+        """Give the objects that together hold the bytes of an entry's file."""
+        if entry.remote:
+            return (Extracted(entry.remote, entry.size, entry.sha1),)
+        if not entry.part_of:
+            return entry.extracted
+        firsts = (one.extracted for one in self.files if one.path == entry.part_of)
+        return next(firsts, ())
 
     def proves(self, files: Mapping[str, File]) -> bool:
         """Whether it has an entry of the same identity for every file, and for no other."""
@@ -91,31 +114,32 @@ def _parse(raw: bytes) -> Marker | None:
         data: Any = json.loads(raw)
         if data["version"] != VERSION:
             return None
-        files = tuple(
-            Entry(
-                **{name: _typed(name, entry[name]) for name in _REQUIRED},
-                readback=entry.get("readback", False) is True,
-            )
-            for entry in data["files"]
-        )
-        return Marker(str(data["item"]), files)
+        return Marker(str(data["item"]), tuple(_entry(entry) for entry in data["files"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
-_REQUIRED: dict[str, type] = {
-    "path": str,
-    "inode": int,
-    "size": int,
-    "mtime_ns": int,
-    "remote": str,
-    "sha1": str,
-}
+def _entry(data: dict[str, Any]) -> Entry:
+    file = {name: _typed(data[name], kind) for name, kind in _FILE.items()}
+    if "part_of" in data:
+        return Entry(**file, part_of=_typed(data["part_of"], str))
+    if "extracted" in data:
+        members = [
+            Extracted(**{name: _typed(one[name], kind) for name, kind in _OBJECT.items()})
+            for one in data["extracted"]
+        ]
+        return Entry(**file, extracted=tuple(members))
+    remote, sha1 = _typed(data["remote"], str), _typed(data["sha1"], str)
+    return Entry(**file, remote=remote, sha1=sha1, readback=data.get("readback", False) is True)
 
 
-def _typed(name: str, value: Any) -> Any:
-    if type(value) is not _REQUIRED[name]:
-        raise TypeError(name)
+_FILE: dict[str, type] = {"path": str, "inode": int, "size": int, "mtime_ns": int}
+_OBJECT: dict[str, type] = {"remote": str, "size": int, "sha1": str}
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise TypeError(value)
     return value
 
 
@@ -180,7 +204,7 @@ def sync_folder(folder: str) -> None:
 
 
 def _compact(entry: Entry) -> dict[str, object]:
+    """Leave out what is empty: a null or blank hash must never stand in a marker."""
     data = asdict(entry)
-    if not entry.readback:
-        del data["readback"]
-    return data
+    optional = ("remote", "sha1", "readback", "extracted", "part_of")
+    return {name: value for name, value in data.items() if value or name not in optional}

@@ -16,8 +16,8 @@ from mediapipe.judging import (
     remote_name,
     why_keep,
     why_not_due,
-    why_other,
     why_unproven,
+    why_void,
 )
 from mediapipe.plan import Kept, Plan, clock, duration
 from mediapipe.runner import Context, Report, execute
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediapipe.config import Config
-    from mediapipe.history import History, Intent
+    from mediapipe.history import History, Intent, Proven
     from mediapipe.holdings import Candidate, Claims
     from mediapipe.ports import Remote, RemoteObject, Torrent, TorrentClient
     from mediapipe.runner import Result
@@ -208,20 +208,23 @@ def _look(
 ) -> Mapping[str, RemoteObject]:
     """Look up, in one child, the objects of the candidates that only the remote can still keep."""
     asked = {
-        remote_name(proof, rules): proof
+        remote_name(one, rules)
         for candidate in candidates
         if not why_keep(candidate, rules)
-        for holding in candidate.holdings
-        if holding.file
-        for proof in holding.proofs
+        for one in _objects(candidate)
     }
-    objects = remote().look(list(asked)) if asked else {}
+    objects = remote().look(sorted(asked)) if asked else {}
     for candidate in candidates:
-        for holding in candidate.holdings:
-            for proof in holding.proofs:
-                if remote_name(proof, rules) in asked and why_other(proof, holding, objects, rules):
-                    history.disprove(proof.remote, proof.sha1)
+        for one in _objects(candidate):
+            if remote_name(one, rules) in asked and why_void(one, objects, rules):
+                history.disprove(one.remote, one.sha1)
     return objects
+
+
+def _objects(candidate: Candidate) -> Iterator[Proven]:
+    for holding in candidate.holdings:
+        for proof in holding.proofs:
+            yield from proof.objects
 
 
 def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
-from mediapipe.items import Item, World, fingerprint, scan
-from mediapipe.plan import Kept, Plan, clock, duration, human
+from mediapipe.items import Extract, Item, Upload, World, fingerprint, scan
+from mediapipe.plan import Kept, Plan, clock, duration
 from mediapipe.runner import Context, Report, Result, execute
 
 if TYPE_CHECKING:
@@ -16,33 +15,14 @@ if TYPE_CHECKING:
 
     from mediapipe.config import Config, UploadConfig
     from mediapipe.history import Pause
-    from mediapipe.ports import Remote, TorrentClient
-
-
-@dataclass(frozen=True)
-class Upload:
-    """An item that will be uploaded, proven and marked."""
-
-    item: Item
-    remote: str
-    reason: str
-    kind: str = "upload"
-
-    @property
-    def path(self) -> str:
-        """The item's path."""
-        return self.item.path
-
-    def details(self) -> dict[str, object]:
-        """Give the remote name and the size in bytes."""
-        return {"remote": self.remote, "size": self.item.size}
-
-    def __str__(self) -> str:
-        return f"upload {self.path} ({human(self.item.size)}) to {self.remote}: {self.reason}"
+    from mediapipe.ports import Archives, Remote, TorrentClient
 
 
 def run(
-    context: Context, torrents: Callable[[], TorrentClient], remote: Callable[[], Remote]
+    context: Context,
+    torrents: Callable[[], TorrentClient],
+    remote: Callable[[], Remote],
+    archives: Callable[[], Archives],
 ) -> Report:
     """Upload what is pending; with nothing pending, no service is asked and no child started."""
     config, history = context.config, context.history
@@ -54,17 +34,28 @@ def run(
     world = scan(config, sound, trouble)
     busy = _busy(world.items, torrents) if any(item.uncategorized for item in world.items) else {}
     storable = remote().why_not_storable if world.items else lambda _name: ""
-    todo = plan(world, busy, storable, history.pauses(), config, context.now)
+    done = {item.path: _proven(item, context) for item in world.items if item.archives}
+    todo = plan(world, busy, done, storable, history.pauses(), config, context.now)
 
-    def apply(actions: Sequence[Upload]) -> Iterator[Result]:
+    def apply(actions: Sequence[Upload | Extract]) -> Iterator[Result]:
         layout.adopt(roots, history)
         if actions:
             # what proves and marks is loaded only when there is something to prove
             from mediapipe.proving import prove_all
 
-            yield from prove_all(actions, context, remote())
+            yield from prove_all(actions, context, remote(), archives)
 
     return execute(todo, apply, context)
+
+
+def _proven(item: Item, context: Context) -> frozenset[str]:
+    """Give the files of an item with archives that an earlier run has proven.
+
+    What was extracted and sent is not extracted again because another archive is damaged.
+    """
+    from mediapipe.proving import proof_today
+
+    return frozenset(name for name in item.files if proof_today(item, name, context))
 
 
 def _busy(items: Sequence[Item], torrents: Callable[[], TorrentClient]) -> Mapping[str, str]:
@@ -93,37 +84,55 @@ UNKNOWN = "qBittorrent cannot tell whether it is complete"
 def plan(
     world: World,
     busy: Mapping[str, str],
+    done: Mapping[str, frozenset[str]],
     why_not_storable: Callable[[str], str],
     pauses: Mapping[str, Pause],
     config: Config,
     now: float,
-) -> Plan[Upload]:
-    """Decide what goes up now: library first, then uncategorized, each newest first."""
-    actions: list[Upload] = []
+) -> Plan[Upload | Extract]:
+    """Decide what goes up now: library first, then uncategorized, each newest first.
+
+    `done` are the files that need nothing any more, of items with archives.
+    """
+    actions: list[Upload | Extract] = []
     kept = list(world.kept)
     taken: dict[str, str] = {}
     for item in sorted(world.items, key=lambda one: (one.uncategorized, -one.changed_ns)):
-        name = os.path.relpath(item.path, item.base)
-        place = item.remote_name(name)
-        reason = why_keep(item, busy, why_not_storable, pauses, config.upload, now)
+        place = item.remote_name(os.path.relpath(item.path, item.base))
+        reason = why_keep(item, busy, why_not_storable, config.upload, now)
         if not reason and place in taken:
             reason = f"{taken[place]} has the same name on the remote; rename one of the two"
         if reason:
             kept.append(Kept(item.path, reason))
-        else:
-            taken[place] = item.path
-            actions.append(
-                Upload(item, layout.address(config.rclone.remote, place), "it is not proven yet")
-            )
+            continue
+        taken[place] = item.path
+        remote = layout.address(config.rclone.remote, place)
+        for action in _actions(item, done.get(item.path, frozenset()), remote):
+            if reason := why_paused(action, pauses, now):
+                kept.append(Kept(action.path, reason))
+            else:
+                actions.append(action)
     unknown = next((reason for reason in busy.values() if reason.startswith(UNKNOWN)), "")
     return Plan("upload", tuple(actions), tuple(kept), unavailable=world.unavailable or unknown)
+
+
+def _actions(item: Item, done: frozenset[str], remote: str) -> Iterator[Upload | Extract]:
+    """Give the actions of one item: its loose files in one, each archive in one of its own."""
+    archives = item.archives
+    volumes = {name for first in archives for name in archives[first]}
+    loose = {name: file for name, file in item.files.items() if name not in volumes | done}
+    left = [first for first in archives if not done.issuperset(archives[first])]
+    if loose or not left:
+        reason = "it is not proven yet" if loose else "its marker is missing"
+        yield Upload(item, loose, remote, reason)
+    for first in left:
+        yield Extract(item, first, remote, "it is not proven yet")
 
 
 def why_keep(
     item: Item,
     busy: Mapping[str, str],
     why_not_storable: Callable[[str], str],
-    pauses: Mapping[str, Pause],
     rules: UploadConfig,
     now: float,
 ) -> str:
@@ -135,11 +144,15 @@ def why_keep(
     for name in item.files:
         if reason := why_not_storable(item.remote_name(name)):
             return f"{os.path.basename(name)}: {reason}"
-    if reason := why_unsettled(item, rules.settle, now):
-        return reason
-    pause = pauses.get(item.path)
-    if pause and pause.until > now and pause.fingerprint == fingerprint(item):
-        return f"failed {pause.tries} times ({pause.reason}); tried again {clock(pause.until)}"
+    return why_unsettled(item, rules.settle, now)
+
+
+def why_paused(action: Upload | Extract, pauses: Mapping[str, Pause], now: float) -> str:
+    """Tell until when something that failed lately is left alone, or give an empty string."""
+    pause = pauses.get(action.path)
+    if pause and pause.until > now and pause.fingerprint == fingerprint(action.item):
+        times = "once" if pause.tries == 1 else f"{pause.tries} times"
+        return f"failed {times} ({pause.reason}); tried again {clock(pause.until)}"
     return ""
 
 

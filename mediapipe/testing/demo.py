@@ -166,7 +166,7 @@ def download(box: Box, servers: Servers) -> list[Tracked]:
             box.movies / "The Long Tide (2024)" / "The Long Tide (2024).mkv",
             "movies",
         ),
-        track(box.completed / EXTRA, None, "downloads"),
+        unpacked(box.completed / EXTRA, "map.txt"),
     ]
     for one in found:
         print(f"  {one.download.relative_to(box.folder)}  ({human(one.size)})")
@@ -179,6 +179,14 @@ def track(path: Path, link: Path | None, remote: str) -> Tracked:
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     return Tracked(path.name, path, link, f"{remote}/{below}", digest, len(data))
+
+
+def unpacked(archive: Path, member: str) -> Tracked:
+    """Note what a member of an archive is, and where it has to be in the end."""
+    data = zipfile.ZipFile(archive).read(member)
+    digest = hashlib.sha256(data).hexdigest()
+    remote = f"downloads/{archive.name}/{member}"
+    return Tracked(f"{archive.name}: {member}", archive, None, remote, digest, len(data))
 
 
 def _library(link: Path) -> Path:

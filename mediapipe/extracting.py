@@ -1,0 +1,144 @@
+"""Extract one archive into scratch, send what came out, and leave nothing behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from mediapipe.archives import why_refused
+from mediapipe.disk.index import File, file_from, walk
+from mediapipe.errors import ActionFailed
+from mediapipe.plan import human, shown
+from mediapipe.sending import send
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mediapipe.history import Proven
+    from mediapipe.items import Extract
+    from mediapipe.ports import Archives, Remote
+    from mediapipe.runner import Context
+
+_PREFIX = "mediapipe-"
+_SPARE = 256 << 20
+"""Bytes that are left free on the scratch disk whatever an archive unpacks to."""
+
+
+def sweep(folder: str) -> None:
+    """Remove the scratch that a crash left; only what bears our prefix is ours."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        if name.startswith(_PREFIX):
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def extract_and_send(
+    action: Extract, taken: set[str], context: Context, remote: Remote, archives: Archives
+) -> tuple[Proven, ...]:
+    """Extract an archive and prove each member on the remote.
+
+    `taken` are the remote names that something else of the item has: where a member would have one
+    of them, all members go below the archive's own name. An archive without any member is sent as
+    it is. Raises ActionFailed, with the reason.
+    """
+    item, upload = action.item, context.config.upload
+    path = item.files[action.first].path
+    root = context.config.paths.extracted
+    scratch = os.path.join(root, _PREFIX + hashlib.sha256(os.fsencode(path)).hexdigest()[:16])
+    os.makedirs(root, exist_ok=True)
+    try:
+        os.mkdir(scratch, 0o700)
+        listing = archives.list(path)
+        volumes = {os.path.basename(name): file.size for name, file in action.files.items()}
+        if reason := why_refused(
+            listing, volumes, most=upload.max_extracted_size, free=_free(root)
+        ):
+            raise ActionFailed(f"refused: {reason}")
+        if not any(not member.folder for member in listing.members):
+            return _send(item.base, item.prefix, action.files, context, remote)
+        archives.extract(
+            path,
+            scratch,
+            most=max(listing.size, 1),
+            watch=_Watch(scratch, upload.max_extracted_size),
+        )
+        files = _members(scratch)
+        expected = {member.name for member in listing.members if not member.folder}
+        if len(files) != len(expected):
+            raise ActionFailed(f"{len(expected)} members are listed, {len(files)} came out")
+        prefix = os.path.dirname(item.remote_name(action.first))
+        if item.remote_name(action.first) == f"{item.prefix}/{os.path.basename(item.path)}":
+            prefix = item.remote_name(action.first)  # the archive is the item itself
+        if any(f"{prefix}/{name}" in taken for name in files):
+            prefix = f"{prefix}/{os.path.basename(action.first)}"
+        for name in files:
+            if reason := remote.why_not_storable(f"{prefix}/{name}"):
+                raise ActionFailed(f"its member {shown(name)}: {reason}")
+        return _send(scratch, prefix, files, context, remote)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _send(
+    base: str, prefix: str, files: Mapping[str, File], context: Context, remote: Remote
+) -> tuple[Proven, ...]:
+    """Send all or nothing: an archive is proven by every member. Raises ActionFailed."""
+    sent = send(base, prefix, files, remote, context.tell)
+    if sent.trouble:
+        raise sent.trouble
+    for name, reason in sent.failures.items():
+        raise ActionFailed(f"{shown(name)}: {reason}")
+    return tuple(sent.proven[name] for name in sorted(files))
+
+
+def _members(scratch: str) -> dict[str, File]:
+    """Give what came out: regular files alone, made readable for us whatever the archive says."""
+    os.chmod(scratch, 0o700)
+    unreadable: list[str] = []
+    files = {}
+    for folder in walk(scratch, unreadable):
+        for path in folder.folders:
+            os.chmod(path, 0o700)
+        if folder.odd:
+            raise ActionFailed(f"refused: {shown(os.path.basename(folder.odd[0]))} is a link")
+        for entry in folder.files:
+            os.chmod(entry.path, 0o600)
+            name = entry.path[len(scratch) + 1 :]
+            files[name] = file_from(entry.path, entry.stat(follow_symlinks=False))
+    if unreadable:
+        raise ActionFailed(f"unreadable: {unreadable[0]}")
+    return files
+
+
+class _Watch:
+    """Sees an extraction grow: that is its heartbeat, and too much of it is its end."""
+
+    def __init__(self, scratch: str, most: int) -> None:
+        self._scratch = scratch
+        self._most = most
+        self._size = 0
+
+    def __call__(self) -> bool:
+        size = 0
+        for folder in walk(self._scratch, []):
+            for entry in folder.files:
+                try:
+                    size += entry.stat(follow_symlinks=False).st_size
+                except OSError:
+                    continue
+        if size > self._most:
+            raise ActionFailed(f"refused: it unpacks to more than {human(self._most)}")
+        if _free(self._scratch) < _SPARE:
+            raise ActionFailed("refused: the scratch disk is full")
+        grown, self._size = size != self._size, size
+        return grown
+
+
+def _free(folder: str) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
 from mediapipe.disk.index import File, look
-from mediapipe.holdings import item_of
 from mediapipe.judging import confirmed, may_discard, why_other
+from mediapipe.layout import item_of
 from mediapipe.plan import duration, human
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mediapipe.config import Config
-    from mediapipe.history import Proven
     from mediapipe.holdings import Candidate, Holding
     from mediapipe.judging import Rules
     from mediapipe.ports import RemoteObject, Torrent
+    from mediapipe.records import Proven
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from mediapipe.sending import send
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mediapipe.history import Proven
     from mediapipe.items import Extract
     from mediapipe.ports import Archives, Remote
+    from mediapipe.records import Proven
     from mediapipe.runner import Context
 
 _PREFIX = "mediapipe-"
@@ -72,8 +72,8 @@ def extract_and_send(
         if len(files) != len(expected):
             raise ActionFailed(f"{len(expected)} members are listed, {len(files)} came out")
         prefix = os.path.dirname(item.remote_name(action.first))
-        if item.remote_name(action.first) == f"{item.prefix}/{os.path.basename(item.path)}":
-            prefix = item.remote_name(action.first)  # the archive is the item itself
+        if path == item.path:
+            prefix = item.place  # the archive is the item itself: its name is the folder's
         if any(f"{prefix}/{name}" in taken for name in files):
             prefix = f"{prefix}/{os.path.basename(action.first)}"
         for name in files:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import database
+from mediapipe.records import Intent, Pause, Proof, Proven, Sighting, Wanted
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,62 +21,6 @@ if TYPE_CHECKING:
 _MAX_STEP = 1800
 """Seconds that one pause between two runs can add to a seeding time: a box that was off for a week
 has not seeded for a week."""
-
-
-@dataclass(frozen=True)
-class Proven:
-    """An object on the remote that was looked up and had these bytes."""
-
-    remote: str
-    """Full remote name."""
-    size: int
-    """Bytes."""
-    sha1: str
-    file_id: str = ""
-    readback: bool = False
-    """Whether ranges were read back: above rclone's cutoff the SHA-1 is a label."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """A proof by identity: it outlives the name under which the file was uploaded.
-
-    One object for a file that was uploaded as it is; for a volume of an archive every object that
-    was extracted from the archive, and all of them are needed.
-    """
-
-    place: str
-    """Full remote name that the proof is filed under: the object's, or the archive's."""
-    objects: tuple[Proven, ...]
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """Since when and in how many runs something was seen so; times in epoch seconds."""
-
-    first: float
-    runs: int
-
-
-@dataclass(frozen=True)
-class Intent:
-    """A deletion that was begun: a request to finish it, never a licence."""
-
-    id: int
-    name: str
-    hash: str
-    """Hash of the torrent, or empty where it was an orphan."""
-    paths: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Until when (epoch seconds) something is left alone after failures, and why."""
-
-    until: float
-    tries: int
-    reason: str
-    fingerprint: str
 
 
 class History:
@@ -234,6 +178,25 @@ class History:
     def finish(self, intent: int) -> None:
         """Forget an intent: its deletion is finished, or nothing of it is there any more."""
         self._db.execute("DELETE FROM intents WHERE id = ?", (intent,))
+
+    # leftovers
+
+    def want(self, wanted: Iterable[Wanted]) -> None:
+        """Replace what is wanted: what is not in it any more is proven, or gone."""
+        with self.together():
+            self._db.execute("DELETE FROM wanted")
+            self._db.executemany(
+                "INSERT INTO wanted VALUES (?, ?, ?, ?)",
+                [(one.hash, *map(json.dumps, (one.name, one.folder, one.paths))) for one in wanted],
+            )
+
+    def wanted(self) -> tuple[Wanted, ...]:
+        """Give what the last cleanup wanted."""
+        rows = self._db.execute("SELECT hash, name, folder, paths FROM wanted ORDER BY hash")
+        return tuple(
+            Wanted(row[0], json.loads(row[1]), json.loads(row[2]), tuple(json.loads(row[3])))
+            for row in rows
+        )
 
     # roots, pauses, runs
 

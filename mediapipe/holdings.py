@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk import marker
-from mediapipe.disk.index import File, find_links, look, walk
+from mediapipe.disk.index import File, find_links, is_empty, look, walk
 from mediapipe.disk.mounts import mounts, why_inodes_untrusted
 from mediapipe.errors import Unavailable
-from mediapipe.history import Proof, Proven
 from mediapipe.names import matcher
+from mediapipe.records import Proof, Proven
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mediapipe.config import Config
     from mediapipe.disk.index import Inode
-    from mediapipe.history import History, Intent
+    from mediapipe.history import History
     from mediapipe.ports import Torrent, TorrentClient, TorrentFile
+    from mediapipe.records import Intent
 
 _WITHOUT_METADATA = frozenset({"metaDL", "forcedMetaDL", "downloadingMetadata"})
 
@@ -115,6 +116,31 @@ def of_torrent(torrent: Torrent, claims: Claims, completed: str, seeded: float) 
         for one in listed.values()
     )
     return Candidate(torrent.hash, torrent.name, torrent, torrent.category, holdings, seeded=seeded)
+
+
+def begun(history: History, listed: set[str], config: Config) -> list[Intent]:
+    """Give the deletions to finish; where the torrent is listed again, its own rules decide."""
+    found = []
+    reserved = layout.reserved(config)
+    for intent in history.intents():
+        if intent.hash in listed or not _is_left(intent, reserved):
+            history.finish(intent.id)
+        else:
+            found.append(intent)
+    return found
+
+
+def _is_left(intent: Intent, reserved: frozenset[str]) -> bool:
+    """Whether anything of a deletion is left: a name, a marker, or an empty folder."""
+    for path in intent.paths:
+        if os.path.lexists(path) or os.path.lexists(marker.marker_path(path)):
+            return True
+        folder = os.path.dirname(path)
+        while folder not in reserved and not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        if folder not in reserved and is_empty(folder):
+            return True
+    return False
 
 
 def of_intent(intent: Intent, config: Config) -> Candidate:
@@ -260,7 +286,7 @@ def _bare(one: Proven | marker.Extracted) -> Proven:
 def _marked(file: File, names: Iterable[str], config: Config) -> Iterator[Proof]:
     """Give what the markers beside the file's names, and of the items they lie in, say of it."""
     for name in names:
-        for item in {name, item_of(name, config)}:
+        for item in {name, layout.item_of(name, config)}:
             try:
                 found = marker.read(marker.marker_path(item))
             except OSError:
@@ -270,11 +296,3 @@ def _marked(file: File, names: Iterable[str], config: Config) -> Iterator[Proof]
                 if found and entry.path == own and entry.identity == file.identity:
                     objects = tuple(_bare(one) for one in found.objects(entry))
                     yield Proof(entry.remote or item, objects)
-
-
-def item_of(path: str, config: Config) -> str:
-    """Give the item that a path belongs to: below completed the entry it lies in, else itself."""
-    for container in reversed(layout.containers(config)):
-        if layout.inside(path, container):
-            return f"{container}/{path[len(container) + 1 :].partition('/')[0]}"
-    return path

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.archives import volumes_of
 from mediapipe.disk import marker
-from mediapipe.disk.index import File, file_from, walk
+from mediapipe.disk.index import File, file_from, look, walk
 from mediapipe.names import matcher
 from mediapipe.plan import Kept, human
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mediapipe.config import Config
     from mediapipe.disk.index import Folder
+    from mediapipe.records import Wanted
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,16 @@ class Item:
         """Give the first volume of the archive that a file is a volume of, or None."""
         return next((first for first, volumes in self.archives.items() if name in volumes), None)
 
+    @property
+    def place(self) -> str:
+        """The remote name of the item as a whole: the object's, or the folder's."""
+        own = os.path.relpath(self.path, self.base)
+        return self.prefix if own == "." else f"{self.prefix}/{own}"
+
     def entry_path(self, name: str) -> str:
         """Give the path under which the marker knows one of `files` (CONTRACT: marker)."""
-        own = os.path.relpath(self.path, self.base)
-        return name[len(own) + 1 :] if name != own else os.path.basename(name)
+        path = self.files[name].path
+        return os.path.basename(path) if path == self.path else path[len(self.path) + 1 :]
 
 
 @dataclass(frozen=True)
@@ -135,8 +143,10 @@ class World:
     unavailable: str
 
 
-def scan(config: Config, sound: frozenset[str], trouble: str) -> World:
-    """Read the libraries and the uncategorized downloads, below the roots that are sound."""
+def scan(
+    config: Config, sound: frozenset[str], trouble: str, wanted: Iterable[Wanted] = ()
+) -> World:
+    """Read the libraries, the uncategorized downloads and what cleanup wants, below sound roots."""
     unreadable: list[str] = []
     items: list[Item] = []
     for library in config.libraries.values():
@@ -147,6 +157,8 @@ def scan(config: Config, sound: frozenset[str], trouble: str) -> World:
         for container in layout.containers(config):
             if os.path.lexists(container):
                 items.extend(_uncategorized(container, config, unreadable))
+        for one in wanted:
+            items.extend(_leftovers(one, config))
     kept = tuple(Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable)
     return World(tuple(items), kept, trouble)
 
@@ -208,6 +220,24 @@ def _uncategorized(container: str, config: Config, unreadable: list[str]) -> Ite
             yield item
 
 
+def _leftovers(wanted: Wanted, config: Config) -> Iterator[Item]:
+    """Give what cleanup wants of one due torrent: an item for each entry that it lies in."""
+    name = wanted.name.replace("/", "_").strip(".") or wanted.hash
+    prefix = f"{config.upload.uncategorized_remote}/{name}"
+    groups: dict[str, dict[str, File]] = defaultdict(dict)
+    for path in wanted.paths:
+        try:
+            found = look(path)
+        except OSError:
+            continue
+        if found is not None and layout.inside(path, wanted.folder):
+            groups[layout.item_of(path, config)][path[len(wanted.folder) + 1 :]] = found
+    for own, files in groups.items():
+        item = Item(own, wanted.folder, prefix, files, uncategorized=True)
+        if not _marked(item, config):
+            yield item
+
+
 def _item(
     path: str,
     base: str,
@@ -257,7 +287,7 @@ def _is_of_today(entry: marker.Entry, item: Item, name: str, config: Config) -> 
     remote = config.rclone.remote
     if entry.remote:
         return entry.remote == layout.address(remote, item.remote_name(name))
-    place = layout.address(remote, item.remote_name(os.path.relpath(item.path, item.base)))
+    place = layout.address(remote, item.place)
     return item.first_volume(name) is not None and all(
         one.remote == place or layout.inside(one.remote, place) for one in entry.extracted
     )

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mediapipe.config import Config, Library
-    from mediapipe.history import Proof, Proven
     from mediapipe.holdings import Candidate, Holding
     from mediapipe.ports import RemoteObject, Torrent
+    from mediapipe.records import Proof, Proven
 
 _DISCARD_MOST = 100 << 20
 """Bytes up to which a file may go unuploaded (CONTRACT: discardable)."""
@@ -72,7 +72,7 @@ def why_not_due(torrent: Torrent, seeded: float, rules: Rules, now: float) -> st
     wanted, ratio = rules.seeding(torrent.category)
     spent = max(float(torrent.seeding_time), seeded)
     if spent < wanted or spent <= 0:
-        left = wanted - spent
+        left = max(wanted - spent, 1)
         return f"it seeds for {duration(left)} more, until about {clock(now + left)}"
     if torrent.ratio < ratio:
         return f"its share ratio is {torrent.ratio:.2f}, {ratio:.2f} is asked for"
@@ -88,17 +88,27 @@ def why_keep(candidate: Candidate, rules: Rules) -> str:
     for holding in candidate.holdings:
         if reason := why_unsure(holding, candidate, rules):
             return f"{_name(holding.path)}: {reason}"
-    if not any(holding.proofs for holding in candidate.holdings if holding.file):
-        if any(holding.file for holding in candidate.holdings):
-            return f"{_first_file(candidate)}: {UNPROVEN}"
+    left = [one for one in candidate.holdings if one.file]
+    if not left:
         return "" if candidate.torrent is None else "none of its files is on disk"
-    for holding in candidate.holdings:
-        if holding.file and not holding.proofs and not may_discard(holding, candidate, rules):
-            return f"{_name(holding.path)}: {UNPROVEN}"
+    for holding in unproven(candidate, rules):
+        return f"{_name(holding.path)}: {_unproven_words(candidate, rules)}"
     return ""
 
 
-UNPROVEN = "nothing proves that it is on B2; once it is in a library or uploaded, that changes"
+def unproven(candidate: Candidate, rules: Rules) -> tuple[Holding, ...]:
+    """Give the files that no proof of this host covers, and that may not be discarded either."""
+    return tuple(
+        holding
+        for holding in candidate.holdings
+        if holding.file and not holding.proofs and not may_discard(holding, candidate, rules)
+    )
+
+
+def _unproven_words(candidate: Candidate, rules: Rules) -> str:
+    if candidate.torrent is not None and rules.config.upload.leftovers == "upload":
+        return "nothing proves yet that it is on B2; the next upload takes it"
+    return "nothing proves that it is on B2; once it is in a library or uploaded, that changes"
 
 
 def why_unsure(holding: Holding, candidate: Candidate, rules: Rules) -> str:
@@ -210,10 +220,6 @@ def why_void(one: Proven, objects: Mapping[str, RemoteObject], rules: Rules) -> 
 def remote_name(one: Proven, rules: Rules) -> str:
     """Give the object's name below the remote's root."""
     return one.remote[len(layout.address(rules.config.rclone.remote, "")) :]
-
-
-def _first_file(candidate: Candidate) -> str:
-    return next(_name(one.path) for one in candidate.holdings if one.file)
 
 
 def _name(path: str) -> str:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mediapipe.errors import ConfigError, LoginRefused
-from mediapipe.history import Pause
+from mediapipe.records import Pause
 
 if TYPE_CHECKING:
     from mediapipe.config import Config

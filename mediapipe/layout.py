@@ -59,6 +59,24 @@ def containers(config: Config) -> tuple[str, ...]:
     return (completed, *sorted(without_library - with_library - {completed}))
 
 
+def download_folders(config: Config) -> tuple[str, ...]:
+    """Give the folders whose entries are downloads, the deepest first.
+
+    These are completed, and the category folders below it.
+    """
+    completed = config.paths.completed
+    below = {path for path in category_folders(config).values() if inside(path, completed)}
+    return (*sorted(below, key=lambda path: -path.count("/")), completed)
+
+
+def item_of(path: str, config: Config) -> str:
+    """Give the item that a path belongs to: below completed the entry it lies in, else itself."""
+    for folder in download_folders(config):
+        if inside(path, folder):
+            return f"{folder}/{path[len(folder) + 1 :].partition('/')[0]}"
+    return path
+
+
 def reserved(config: Config) -> frozenset[str]:
     """Give the folders that are never an item and never removed, be they full or empty.
 

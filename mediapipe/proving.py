@@ -12,8 +12,8 @@ from mediapipe import extracting, layout
 from mediapipe.disk import marker
 from mediapipe.disk.index import look, same
 from mediapipe.errors import ActionFailed, Stale
-from mediapipe.history import Pause, Proof
 from mediapipe.items import Extract, Item, Upload, fingerprint
+from mediapipe.records import Pause, Proof
 from mediapipe.runner import Context, Result, attempt, lock
 from mediapipe.sending import send
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediapipe.disk.index import File
-    from mediapipe.history import Proven
     from mediapipe.ports import Archives, Remote
+    from mediapipe.records import Proven
     from mediapipe.sending import Sent
 
 T = TypeVar("T", Upload, Extract)

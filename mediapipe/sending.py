@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from mediapipe.errors import ConfigError, MediapipeError
-from mediapipe.history import Proven
 from mediapipe.plan import duration, human, shown
+from mediapipe.records import Proven
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

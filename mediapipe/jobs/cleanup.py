@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import holdings, layout
 from mediapipe.deletion import Delete, Folders, Steps, read_folders, void_markers
-from mediapipe.disk.index import is_empty
-from mediapipe.disk.marker import marker_path
 from mediapipe.errors import Unavailable
 from mediapipe.judging import (
     Rules,
     remote_name,
+    unproven,
     why_keep,
     why_not_due,
     why_unproven,
+    why_unsure,
     why_void,
 )
 from mediapipe.plan import Kept, Plan, clock, duration
+from mediapipe.records import Wanted
 from mediapipe.runner import Context, Report, execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mediapipe.config import Config
-    from mediapipe.history import History, Intent, Proven
+    from mediapipe.history import History
     from mediapipe.holdings import Candidate, Claims
     from mediapipe.ports import Remote, RemoteObject, Torrent, TorrentClient
+    from mediapipe.records import Proven
     from mediapipe.runner import Result
 
 
@@ -109,12 +109,13 @@ def scan(
         else:
             due.append(torrent)
     due.sort(key=lambda one: -max(one.seeding_time, seeded[one.hash]))
-    begun = _begun(history, {torrent.hash for torrent in torrents}, config)
+    begun = holdings.begun(history, {torrent.hash for torrent in torrents}, config)
     unreadable: list[str] = []
     likely = {f"{torrent.save_path}/{torrent.name}" for torrent in torrents}
     strays = any(path not in likely for path, _ in holdings.entries(config, unreadable))
     if not due and not begun and not strays:
         history.sight("orphan", (), now)
+        history.want(())
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
     claims = holdings.claims_of(torrents, client)
     found = [
@@ -126,6 +127,7 @@ def scan(
         *_orphans(context, claims, options),
     ]
     candidates = holdings.complete(found, claims, config, history)
+    history.want(leftovers(candidates, rules))
     objects = _look(candidates, rules, remote, history)
     kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     names = {torrent.hash: torrent.name for torrent in torrents}
@@ -158,31 +160,6 @@ def _loss(torrents: Sequence[Torrent], context: Context, options: Options) -> st
     return ""
 
 
-def _begun(history: History, listed: set[str], config: Config) -> list[Intent]:
-    """Give the deletions to finish; where the torrent is listed again, its own rules decide."""
-    begun = []
-    reserved = layout.reserved(config)
-    for intent in history.intents():
-        if intent.hash in listed or not _is_left(intent, reserved):
-            history.finish(intent.id)
-        else:
-            begun.append(intent)
-    return begun
-
-
-def _is_left(intent: Intent, reserved: frozenset[str]) -> bool:
-    """Whether anything of a deletion is left: a name, a marker, or an empty folder."""
-    for path in intent.paths:
-        if os.path.lexists(path) or os.path.lexists(marker_path(path)):
-            return True
-        folder = os.path.dirname(path)
-        while folder not in reserved and not os.path.lexists(folder):
-            folder = os.path.dirname(folder)
-        if folder not in reserved and is_empty(folder):
-            return True
-    return False
-
-
 def _orphans(context: Context, claims: Claims, options: Options) -> Iterator[Candidate]:
     """Give the downloads that no torrent holds, each with the reason if it must wait."""
     config, now = context.config, context.now
@@ -198,6 +175,28 @@ def _orphans(context: Context, claims: Claims, options: Options) -> Iterator[Can
             f"{duration(left)}, by the second run at the earliest"
         )  # fmt: skip
         yield holdings.of_orphan(path, category, config, grace)
+
+
+def leftovers(candidates: Sequence[Candidate], rules: Rules) -> Iterator[Wanted]:
+    """Give the files of due torrents that upload has to take, so that their torrents may go.
+
+    They go to `<uncategorized_remote>/<torrent name>/`, as the torrent has them below its own
+    folder. A candidate about which anything is unsure is left out.
+    """
+    if rules.config.upload.leftovers != "upload":
+        return
+    for candidate in candidates:
+        torrent = candidate.torrent
+        if torrent is None or layout.library_of(rules.config, torrent.category) is None:
+            continue  # what is uncategorized is uploaded anyway
+        if any(why_unsure(one, candidate, rules) for one in candidate.holdings):
+            continue
+        if files := unproven(candidate, rules):
+            own = layout.item_of(files[0].path, rules.config)
+            whole = all(layout.inside(one.path, own) for one in candidate.holdings)
+            folder = own if whole else torrent.save_path
+            paths = tuple(one.path for one in files)
+            yield Wanted(torrent.hash, torrent.name, folder, paths)
 
 
 def _look(

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediapipe.config import Config, UploadConfig
-    from mediapipe.history import Pause
     from mediapipe.ports import Archives, Remote, TorrentClient
+    from mediapipe.records import Pause
 
 
 def run(
@@ -31,7 +31,7 @@ def run(
     )
     sound = frozenset(root.path for root in roots if not root.trouble)
     trouble = "; ".join(root.trouble for root in roots if root.trouble)
-    world = scan(config, sound, trouble)
+    world = scan(config, sound, trouble, history.wanted())
     busy = _busy(world.items, torrents) if any(item.uncategorized for item in world.items) else {}
     storable = remote().why_not_storable if world.items else lambda _name: ""
     done = {item.path: _proven(item, context) for item in world.items if item.archives}
@@ -98,7 +98,7 @@ def plan(
     kept = list(world.kept)
     taken: dict[str, str] = {}
     for item in sorted(world.items, key=lambda one: (one.uncategorized, -one.changed_ns)):
-        place = item.remote_name(os.path.relpath(item.path, item.base))
+        place = item.place
         reason = why_keep(item, busy, why_not_storable, config.upload, now)
         if not reason and place in taken:
             reason = f"{taken[place]} has the same name on the remote; rename one of the two"

@@ -1,0 +1,72 @@
+"""The facts that history keeps between runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Proven:
+    """An object on the remote that was looked up and had these bytes."""
+
+    remote: str
+    """Full remote name."""
+    size: int
+    """Bytes."""
+    sha1: str
+    file_id: str = ""
+    readback: bool = False
+    """Whether ranges were read back: above rclone's cutoff the SHA-1 is a label."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A proof by identity: it outlives the name under which the file was uploaded.
+
+    One object for a file that was uploaded as it is; for a volume of an archive every object that
+    was extracted from the archive, and all of them are needed.
+    """
+
+    place: str
+    """Full remote name that the proof is filed under: the object's, or the archive's."""
+    objects: tuple[Proven, ...]
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Since when and in how many runs something was seen so; times in epoch seconds."""
+
+    first: float
+    runs: int
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A deletion that was begun: a request to finish it, never a licence."""
+
+    id: int
+    name: str
+    hash: str
+    """Hash of the torrent, or empty where it was an orphan."""
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Files of a due torrent that nothing has uploaded; upload takes them, so that it may go."""
+
+    hash: str
+    name: str
+    folder: str
+    """The folder that their remote names are relative to."""
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Until when (epoch seconds) something is left alone after failures, and why."""
+
+    until: float
+    tries: int
+    reason: str
+    fingerprint: str

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from mediapipe.units import SecretFile
 
 
-def qbittorrent(context: Context, path: str) -> Qbittorrent:
+def qbittorrent(context: Context, job: str, path: str) -> Qbittorrent:
     """Build the client of qBittorrent; raises ConfigError where its secret is not to be had.
 
     `path` is the configuration's.
     """
-    latch.demand_open(context.history, "qbittorrent", context.config, path)
+    latch.demand_open(context, "qbittorrent", job, path)
     settings = context.config.qbittorrent
     return Qbittorrent(
         settings,
@@ -29,9 +29,9 @@ def qbittorrent(context: Context, path: str) -> Qbittorrent:
     )
 
 
-def rclone(context: Context, path: str) -> Rclone:
+def rclone(context: Context, job: str, path: str) -> Rclone:
     """Build the remote; nothing is started."""
-    latch.demand_open(context.history, "rclone", context.config, path)
+    latch.demand_open(context, "rclone", job, path)
     return Rclone(context.config.rclone, context.config.upload)
 
 

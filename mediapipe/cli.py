@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe import arguments
 from mediapipe.config_load import find, load
-from mediapipe.errors import LoginRefused, MediapipeError, Stopped, Unavailable, out_of_order
+from mediapipe.errors import MediapipeError, Stopped, Unavailable, out_of_order
 from mediapipe.log import Log
 from mediapipe.report import print_error, print_report
 from mediapipe.runner import Context, opened
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from mediapipe.config import Config
-    from mediapipe.history import History
     from mediapipe.ports import Tell
     from mediapipe.runner import Report
 
@@ -104,15 +102,16 @@ def _run_job(options: Namespace) -> int:
             seconds = time.monotonic() - clock
             history.record_run(options.verb, started, seconds, outcome, counts, reason)
 
+        context = Context(config, history, tell, state, started, options.dry_run)
         try:
             layout.demand_mounts(config)
-            context = Context(config, history, tell, state, started, options.dry_run)
             report = _JOBS[options.verb](options, context)
         except MediapipeError as error:
-            _latch(error, history, config, options)
+            _note(error, context, options)
             remember(error.outcome, (0, 0, 0), str(error))
             raise
-        _latch(report.trouble, history, config, options)
+        if report.trouble or report.results:
+            _note(report.trouble, context, options)
         counts = (report.count("done"), report.count("failed"), len(report.kept))
         remember(report.outcome, counts, report.reason)
     seconds = time.monotonic() - clock
@@ -121,14 +120,11 @@ def _run_job(options: Namespace) -> int:
     return report.exit_status
 
 
-def _latch(
-    error: MediapipeError | None, history: History, config: Config, options: Namespace
-) -> None:
-    """Remember a refused secret, so that the next run does not send it again."""
-    if isinstance(error, LoginRefused):
-        from mediapipe import latch
+def _note(error: MediapipeError | None, context: Context, options: Namespace) -> None:
+    """Remember a refusal or an outage, so that the next run does not run into it at once."""
+    from mediapipe import latch
 
-        latch.close(history, error, config, find(options.config))
+    latch.note(error, options.verb, context, find(options.config))
 
 
 def _finished(report: Report, seconds: float, tell: Tell) -> None:
@@ -152,7 +148,7 @@ def _finished(report: Report, seconds: float, tell: Tell) -> None:
 def _categories(options: Namespace, context: Context) -> Report:
     from mediapipe.jobs import categories
 
-    client = _building().qbittorrent(context, find(options.config))
+    client = _building().qbittorrent(context, options.verb, find(options.config))
     client.wait(options.wait)
     return categories.run(context, client)
 
@@ -163,8 +159,8 @@ def _upload(options: Namespace, context: Context) -> Report:
     path = find(options.config)
     return upload.run(
         context,
-        lambda: _building().qbittorrent(context, path),
-        functools.cache(lambda: _building().rclone(context, path)),
+        lambda: _building().qbittorrent(context, options.verb, path),
+        functools.cache(lambda: _building().rclone(context, options.verb, path)),
         lambda: _building().unarchiver(),
     )
 
@@ -175,8 +171,8 @@ def _cleanup(options: Namespace, context: Context) -> Report:
     path = find(options.config)
     return cleanup.run(
         context,
-        _building().qbittorrent(context, path),
-        functools.cache(lambda: _building().rclone(context, path)),
+        _building().qbittorrent(context, options.verb, path),
+        functools.cache(lambda: _building().rclone(context, options.verb, path)),
         cleanup.Options(options.force, options.accept_loss, options.orphans_now),
     )
 

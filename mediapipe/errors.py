@@ -4,6 +4,8 @@ MediapipeError
 ├── UsageError      2   the command line asks for something that does not exist
 ├── Refused         3   the plan would do more than a guard allows
 ├── Unavailable    75   a service, a mount or the lock: try again later
+│   ├── CapReached      B2's cap for today: asked again when the day ends in UTC
+│   └── RemoteOut       the remote is out: upload asks again after growing pauses
 └── ConfigError    78   the configuration, a secret or an installed program must change
     └── LoginRefused    a secret was refused; remembered until it changes
 Stale                   the world changed since the plan: the action is left alone
@@ -56,6 +58,14 @@ class Unavailable(MediapipeError):
 
     outcome = "unavailable"
     exit_status = EXIT_STATUS["unavailable"]
+
+
+class CapReached(Unavailable):
+    """B2's cap for today is used up: nothing more is sent until the next day begins in UTC."""
+
+
+class RemoteOut(Unavailable):
+    """The remote or the way to it is out: upload asks again after growing pauses."""
 
 
 def out_of_order(error: Exception) -> Unavailable:

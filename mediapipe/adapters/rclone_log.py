@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from mediapipe.errors import ConfigError, LoginRefused, Unavailable
+from mediapipe.errors import CapReached, ConfigError, LoginRefused, RemoteOut, Unavailable
 from mediapipe.ports import Progress
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def trouble(ended: Ended) -> Unavailable | ConfigError:
     """Tell by rclone's last words whether trying again later can help."""
     message = _last_message(ended.errors) or f"rclone ended with status {ended.status}"
     if _CAPS.search(message):
-        return Unavailable(
+        return CapReached(
             f"B2 refuses for today: {message}", hint="raise the cap, or wait for 00:00 UTC"
         )
     if _REFUSED.search(message):
@@ -78,7 +78,7 @@ def trouble(ended: Ended) -> Unavailable | ConfigError:
         )
     if _WRONG.search(message) or ended.status == _USAGE:
         return ConfigError(f"rclone: {message}", hint="check [rclone] remote and config_file")
-    return Unavailable(f"rclone: {message}", hint="B2 or the network is out; it is tried again")
+    return RemoteOut(f"rclone: {message}", hint="B2 or the network is out; it is tried again")
 
 
 def _last_message(errors: str) -> str:

@@ -97,7 +97,7 @@ def plan(
     actions: list[Upload | Extract] = []
     kept = list(world.kept)
     taken: dict[str, str] = {}
-    for item in sorted(world.items, key=lambda one: (one.uncategorized, -one.changed_ns)):
+    for item in in_order(world.items):
         place = item.place
         reason = why_keep(item, busy, why_not_storable, config.upload, now)
         if not reason and place in taken:
@@ -114,6 +114,23 @@ def plan(
                 actions.append(action)
     unknown = next((reason for reason in busy.values() if reason.startswith(UNKNOWN)), "")
     return Plan("upload", tuple(actions), tuple(kept), unavailable=world.unavailable or unknown)
+
+
+def in_order(items: Sequence[Item]) -> list[Item]:
+    """Give the libraries' items first, newest first.
+
+    What shares a folder stays together, so that subtitles go in the same batch as their episode.
+    """
+    newest: dict[str, int] = {}
+    for item in items:
+        folder = os.path.dirname(item.path)
+        newest[folder] = max(newest.get(folder, 0), item.changed_ns)
+
+    def key(item: Item) -> tuple[bool, int, str, int]:
+        folder = os.path.dirname(item.path)
+        return (item.uncategorized, -newest[folder], folder, -item.changed_ns)
+
+    return sorted(items, key=key)
 
 
 def _actions(item: Item, done: frozenset[str], remote: str) -> Iterator[Upload | Extract]:

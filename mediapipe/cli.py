@@ -17,6 +17,7 @@ from mediapipe import arguments
 from mediapipe.config_load import find, load
 from mediapipe.errors import MediapipeError, Stopped, Unavailable, out_of_order
 from mediapipe.log import Log
+from mediapipe.progress import watcher
 from mediapipe.report import print_error, print_report
 from mediapipe.runner import Context, opened
 
@@ -102,7 +103,15 @@ def _run_job(options: Namespace) -> int:
             seconds = time.monotonic() - clock
             history.record_run(options.verb, started, seconds, outcome, counts, reason)
 
-        context = Context(config, history, tell, state, started, options.dry_run)
+        context = Context(
+            config,
+            history,
+            tell,
+            watcher(tell, config.upload.stats_interval),
+            state,
+            started,
+            options.dry_run,
+        )
         try:
             layout.demand_mounts(config)
             report = _JOBS[options.verb](options, context)

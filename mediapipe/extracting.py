@@ -88,7 +88,7 @@ def _send(
     base: str, prefix: str, files: Mapping[str, File], context: Context, remote: Remote
 ) -> tuple[Proven, ...]:
     """Send all or nothing: an archive is proven by every member. Raises ActionFailed."""
-    sent = send(base, prefix, files, remote, context.tell)
+    sent = send(base, prefix, files, remote, context)
     if sent.trouble:
         raise sent.trouble
     for name, reason in sent.failures.items():

@@ -121,7 +121,7 @@ class Remote(Protocol):
         prefix: str,
         *,
         anew: bool,
-        progress: Callable[[Progress], None],
+        watcher: Watcher,
     ) -> Copied:
         """Copy the files `root/name` to `prefix/name` with checksums, in one child.
 
@@ -185,14 +185,37 @@ class Archives(Protocol):
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a copy is; all sizes in bytes, rate in bytes per second, time left in seconds."""
+class Transfer:
+    """One file on its way; sizes in bytes."""
 
+    name: str
+    size: int
+    sent: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a copy is; sizes in bytes, rate in bytes per second, time left in seconds."""
+
+    done: int
+    files: int
     sent: int
     total: int
     rate: float
     seconds_left: float | None
-    current: tuple[str, ...]
+    transfers: tuple[Transfer, ...]
+
+
+class Watcher(Protocol):
+    """Shows how far a copy is."""
+
+    interval: float
+    """Seconds between two looks."""
+
+    def show(self, progress: Progress) -> None: ...
+    def end(self) -> None:
+        """The copy has ended, however it did."""
+        ...
 
 
 class Tell(Protocol):

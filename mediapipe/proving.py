@@ -46,7 +46,7 @@ def prove_all(
         if time.monotonic() > ends:
             return
         files = {name: file for one in batch for name, file in one.files.items()}
-        sent = send(base, prefix, files, remote, context.tell) if files else None
+        sent = send(base, prefix, files, remote, context) if files else None
         for upload in batch:
             yield _settled(upload, context, functools.partial(_prove, sent, context))
         if sent and sent.trouble:

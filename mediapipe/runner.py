@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mediapipe.config import Config
     from mediapipe.history import History
     from mediapipe.plan import A, Action, Kept, Plan
-    from mediapipe.ports import Tell
+    from mediapipe.ports import Tell, Watcher
 
 Status = Literal["planned", "done", "failed", "stale"]
 _LOCK_WAIT = 5.0
@@ -142,6 +142,7 @@ class Context:
     config: Config
     history: History
     tell: Tell
+    watcher: Watcher
     state: str
     """The state folder."""
     now: float

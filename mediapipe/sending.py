@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from mediapipe.errors import ConfigError, MediapipeError
-from mediapipe.plan import duration, human, shown
+from mediapipe.plan import human, shown
 from mediapipe.records import Proven
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from mediapipe.disk.index import File
-    from mediapipe.ports import Progress, Remote, RemoteObject, Tell
+    from mediapipe.ports import Remote, RemoteObject
+    from mediapipe.runner import Context
 
 _BLOCK = 1 << 20
 UNCHECKED = 200 << 20
@@ -39,22 +40,23 @@ class Sent:
     """What ended the copy as a whole, if anything did."""
 
 
-def send(base: str, prefix: str, files: Mapping[str, File], remote: Remote, tell: Tell) -> Sent:
+def send(
+    base: str, prefix: str, files: Mapping[str, File], remote: Remote, context: Context
+) -> Sent:
     """Send the files `base/name` to `prefix/name` and prove them.
 
     Raises ConfigError where the remote refuses the key or gives no SHA-1 at all, Unavailable where
     nothing could be looked up.
     """
-    tell(
+    context.tell(
         "upload.started",
         job="upload",
         path=shown(base),
         files=len(files),
         size=human(sum(file.size for file in files.values())),
     )
-    progress = _teller(tell)
     with _Hashing(files) as hashing:
-        copied = remote.copy(base, list(files), prefix, anew=False, progress=progress)
+        copied = remote.copy(base, list(files), prefix, anew=False, watcher=context.watcher)
         hashes = hashing.result()
     if isinstance(copied.trouble, ConfigError):
         raise copied.trouble
@@ -68,7 +70,7 @@ def send(base: str, prefix: str, files: Mapping[str, File], remote: Remote, tell
     ]
     if anew and copied.trouble is None:
         # an object of this name that is not ours: B2 keeps it as an older version
-        copied = remote.copy(base, anew, prefix, anew=True, progress=progress)
+        copied = remote.copy(base, anew, prefix, anew=True, watcher=context.watcher)
         words |= copied.failures
         found = _look(prefix, files, remote)
         if copied.trouble is None and not any(found[name].sha1 for name in anew if name in found):
@@ -170,19 +172,3 @@ def _why_read_back_differs(name: str, file: File, remote: Remote) -> str:
         if remote.read(name, offset, len(ours)) != ours:
             return f"the remote has other bytes at {offset}"
     return ""
-
-
-def _teller(tell: Tell) -> Callable[[Progress], None]:
-    def progress(state: Progress) -> None:
-        left = "" if state.seconds_left is None else duration(state.seconds_left)
-        tell(
-            "upload.progress",
-            job="upload",
-            sent=human(state.sent),
-            total=human(state.total),
-            rate=f"{human(int(state.rate))}/s",
-            left=left,
-            current=[shown(name) for name in state.current],
-        )
-
-    return progress

@@ -17,10 +17,10 @@ from mediapipe.errors import ConfigError, Unavailable
 from mediapipe.ports import Copied, RemoteObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mediapipe.config import RcloneConfig, UploadConfig
-    from mediapipe.ports import Progress
+    from mediapipe.ports import Watcher
 
 _OLDEST = (1, 73, 5)
 """Below it B2's newer keys are refused and the RC has known holes (CONTRACT)."""
@@ -60,27 +60,30 @@ class Rclone:
         prefix: str,
         *,
         anew: bool,
-        progress: Callable[[Progress], None],
+        watcher: Watcher,
     ) -> Copied:
         """Copy many files in one child; its log tells progress, heartbeat and what failed."""
         upload = self._upload
-        log = rclone_log.CopyLog(progress)
+        log = rclone_log.CopyLog(watcher)
         # fmt: off
         options = [
             "--checksum", "--no-traverse", "--transfers", str(upload.transfers),
-            "--stats", f"{int(upload.stats_interval)}s", "--stats-log-level", "NOTICE",
+            "--stats", f"{watcher.interval:g}s", "--stats-log-level", "NOTICE",
             "--use-json-log", "-v", "--retries", "3", "--low-level-retries", "10",
         ]
         # fmt: on
         options += ["--ignore-times"] if anew else []
         options += ["--bwlimit", upload.bandwidth] if upload.bandwidth else []
-        with self._listed(names) as listed:
+        # fmt: off
+        with self._listed(names) as listed, contextlib.ExitStack() as stack:
+            stack.callback(watcher.end)
             ended = process.run(
                 [*self._command("copy"), *options, *upload.extra_args, *listed, root,
                  self.address(prefix)],
-                timeout=float(max(upload.stall_timeout, 2 * upload.stats_interval)),
+                timeout=max(float(upload.stall_timeout), 2 * watcher.interval),
                 on_line=log.line,
-            )  # fmt: skip
+            )
+        # fmt: on
         shown_as = {b2_names.as_json_shows(name): name for name in names}
         failures = {
             shown_as[name]: error for name, error in log.failures.items() if name in shown_as

@@ -7,12 +7,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mediapipe.errors import CapReached, ConfigError, LoginRefused, RemoteOut, Unavailable
-from mediapipe.ports import Progress
+from mediapipe.ports import Progress, Transfer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mediapipe.adapters.process import Ended
+    from mediapipe.ports import Watcher
 
 _USAGE = 2
 # rclone ends B2's errors with "(status code)"; file names may hold anything
@@ -27,9 +26,9 @@ _WRONG = re.compile(
 class CopyLog:
     """Reads rclone's JSON log of a copy."""
 
-    def __init__(self, progress: Callable[[Progress], None]) -> None:
+    def __init__(self, watcher: Watcher) -> None:
         self.failures: dict[str, str] = {}
-        self._progress = progress
+        self._watcher = watcher
         self._bytes = -1
 
     def line(self, text: str) -> bool:
@@ -48,18 +47,24 @@ class CopyLog:
             return bool(entry.get("object"))
         sent = int(stats.get("bytes") or 0) + int(stats.get("checks") or 0)
         alive, self._bytes = sent != self._bytes, sent
-        current = tuple(str(one.get("name")) for one in stats.get("transferring") or ())
-        eta = stats.get("eta")
-        self._progress(
-            Progress(
-                int(stats.get("bytes") or 0),
-                int(stats.get("totalBytes") or 0),
-                float(stats.get("speed") or 0),
-                None if eta is None else float(eta),
-                current,
-            )
-        )
+        self._watcher.show(_progress(stats))
         return alive
+
+
+def _progress(stats: dict[str, Any]) -> Progress:
+    eta = stats.get("eta")
+    return Progress(
+        done=int(stats.get("transfers") or 0),
+        files=int(stats.get("totalTransfers") or 0),
+        sent=int(stats.get("bytes") or 0),
+        total=int(stats.get("totalBytes") or 0),
+        rate=float(stats.get("speed") or 0),
+        seconds_left=None if eta is None else float(eta),
+        transfers=tuple(
+            Transfer(str(one.get("name")), int(one.get("size") or 0), int(one.get("bytes") or 0))
+            for one in stats.get("transferring") or ()
+        ),
+    )
 
 
 def trouble(ended: Ended) -> Unavailable | ConfigError:

@@ -148,15 +148,20 @@ class History:
         with self.together():
             self._db.executemany("DELETE FROM torrents WHERE hash = ?", [(one,) for one in hashes])
 
-    def base_taken(self) -> bool:
-        """Whether a torrent list was ever taken as the base that later ones are held against."""
-        query = "SELECT 1 FROM facts WHERE name = 'base taken'"
-        return self._db.execute(query).fetchone() is not None
+    def last(self, event: str) -> float | None:
+        """Give when something was last done, in epoch seconds, or None where it never was."""
+        query = "SELECT moment FROM facts WHERE name = ?"
+        row = self._db.execute(query, (event,)).fetchone()
+        return None if row is None else float(row[0])
+
+    def done(self, event: str, now: float) -> None:
+        """Remember that something was done."""
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (event, now))
 
     def take_base(self, listed: Iterable[str], now: float) -> None:
         """Take the present list as the base: what is known and not in it was removed elsewhere."""
         self.forget_torrents(self.known_torrents() - frozenset(listed))
-        self._db.execute("INSERT OR REPLACE INTO facts VALUES ('base taken', ?)", (now,))
+        self.done("base taken", now)
 
     # intents
 

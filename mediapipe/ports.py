@@ -134,6 +134,13 @@ class Remote(Protocol):
         """Look up objects by name; a name not in the answer is surely not there."""
         ...
 
+    def clear_unfinished(self) -> None:
+        """Cancel uploads that were begun more than a day ago and never finished.
+
+        They are billed and invisible. Versions, hidden ones too, are never touched.
+        """
+        ...
+
     def read(self, name: str, offset: int, count: int) -> bytes:
         """Read `count` bytes of an object from `offset` on."""
         ...

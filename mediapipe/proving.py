@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mediapipe import extracting, layout
 from mediapipe.disk import marker
 from mediapipe.disk.index import look, same
-from mediapipe.errors import ActionFailed, Stale
+from mediapipe.errors import ActionFailed, MediapipeError, Stale
 from mediapipe.items import Extract, Item, Upload, fingerprint
 from mediapipe.records import Pause, Proof
 from mediapipe.runner import Context, Result, attempt, lock
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", Upload, Extract)
 BATCH_FILES = 500
 _PAUSE, _LONGEST_PAUSE = 120.0, 6 * 3600.0
+_WEEK = 7 * 86400.0
 _SLICE = 900.0
 """Seconds after which no further batch is begun: the next run looks around first, so that today's
 episode does not wait for a first upload of terabytes."""
@@ -56,6 +57,18 @@ def prove_all(
             if time.monotonic() > ends:
                 return
             yield _settled(action, context, functools.partial(_extract, context, remote, archives))
+
+
+def clear_unfinished(context: Context, remote: Remote) -> None:
+    """Once a week, cancel what a crash left half uploaded; that it fails stops nothing."""
+    last = context.history.last("unfinished cleared")
+    if last is not None and 0 <= context.now - last < _WEEK:
+        return
+    try:
+        remote.clear_unfinished()
+    except MediapipeError as error:
+        context.tell("upload.unfinished", level="warning", job="upload", reason=str(error))
+    context.history.done("unfinished cleared", context.now)
 
 
 def _batches(

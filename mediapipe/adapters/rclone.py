@@ -137,6 +137,21 @@ class Rclone:
             raise rclone_log.trouble(ended)
         return ended.output
 
+    def clear_unfinished(self) -> None:
+        """Cancel what was begun more than a day ago and never finished.
+
+        `rclone cleanup` would do it too, and erase hidden versions, the user's last net.
+        """
+        # fmt: off
+        ended = process.run(
+            [*self._command("backend"), "cleanup", self.address(""), "-o", "max-age=24h",
+             "--use-json-log", "--retries", "1", "--low-level-retries", "3"],
+            timeout=_LOOK_TIMEOUT,
+        )
+        # fmt: on
+        if ended.status != 0:
+            raise rclone_log.trouble(ended)
+
     def _demand_bucket(self) -> None:
         """Demand that the bucket is there: rclone lists a missing one as empty, with status 0."""
         remote = self._config.remote

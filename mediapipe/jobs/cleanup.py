@@ -147,7 +147,7 @@ def _loss(torrents: Sequence[Torrent], context: Context, options: Options) -> st
     lost = known - listed - {intent.hash for intent in history.intents()}
     hint = "if that is right, run once with --accept-loss"
     reason = ""
-    if not listed and (known or not history.base_taken()):
+    if not listed and (known or history.last("base taken") is None):
         reason = f"qBittorrent lists no torrent at all, {len(known)} are known: {hint}"
     elif known and len(lost) / len(known) > most:
         reason = (

@@ -41,9 +41,10 @@ def run(
         layout.adopt(roots, history)
         if actions:
             # what proves and marks is loaded only when there is something to prove
-            from mediapipe.proving import prove_all
+            from mediapipe.proving import clear_unfinished, prove_all
 
             yield from prove_all(actions, context, remote(), archives)
+            clear_unfinished(context, remote())
 
     return execute(todo, apply, context)
 

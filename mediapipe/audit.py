@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import time
 from typing import TYPE_CHECKING
 
@@ -24,10 +26,26 @@ def append(state: str, job: str, action: Action, extra: dict[str, object]) -> No
         **extra,
         "reason": action.reason,
     }
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    descriptor = os.open(os.path.join(state, NAME), flags, 0o664)
+    descriptor = _open(state)
     try:
         os.write(descriptor, json.dumps(line).encode() + b"\n")
         os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def demand_writable(state: str) -> None:
+    """Demand that a line could be appended: nothing may change that cannot be written down.
+
+    Raises OSError.
+    """
+    os.close(_open(state))
+
+
+def _open(state: str) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(os.path.join(state, NAME), flags, 0o664)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", NAME)
+    return descriptor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import io
 import os
 import signal
 import sqlite3
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from mediapipe.runner import Report
 
 
+_STANDARD = 2
+
+
 def main() -> NoReturn:
     """Run the umbrella command `mediapipe`."""
     _exit(arguments.parse_umbrella)
@@ -52,32 +56,62 @@ def cleanup() -> NoReturn:
 
 def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
     """Run a command from its words to its exit status: the only place that exits."""
+    _open_streams()
     words = sys.argv[1:]
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, _stop)
+    options: Namespace | None = None
     try:
         options = parse(words)
         status = _VERBS[options.verb](options)
         sys.stdout.flush()
     except MediapipeError as error:
-        status = _failed(error, words)
+        status = _failed(error, words, options)
     except Stopped:
-        hint = "what is proven is kept; the next run goes on"
-        status = _failed(Unavailable("stopped by a signal", hint=hint), words)
+        status = _failed(_STOPPED, words, options)
     except BrokenPipeError:
         # whoever read the report has enough of it; that is no failure of the run
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     except (OSError, sqlite3.Error) as error:
         if "-v" in words or "--verbose" in words:
             traceback.print_exc()
-        status = _failed(out_of_order(error), words)
+        status = _failed(out_of_order(error), words, options)
+    _close_streams()
     sys.exit(status)
 
 
-def _failed(error: MediapipeError, words: list[str]) -> int:
-    with contextlib.suppress(BrokenPipeError):
-        print_error(error, as_json="--json" in words)
+_STOPPED = Unavailable("stopped by a signal", hint="what is proven is kept; the next run goes on")
+
+
+def _open_streams() -> None:
+    """Make sure that 0, 1 and 2 are streams: a file of ours in their place would get the log."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the whole run
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for the whole run
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a name that the terminal cannot show must not end a run
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _close_streams() -> None:
+    """Flush what is left; where that fails, let it go, so that our own status is the last word."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _failed(error: MediapipeError, words: list[str], options: Namespace | None) -> int:
+    """Report what ended a run before it could report; gives the exit status."""
+    job = options.verb if options and options.verb in _JOBS else None
+    with contextlib.suppress(OSError):
+        print_error(error, job=job, dry_run="--dry-run" in words, as_json="--json" in words)
         sys.stdout.flush()
     return error.exit_status
 
@@ -115,9 +149,12 @@ def _run_job(options: Namespace) -> int:
         try:
             layout.demand_mounts(config)
             report = _JOBS[options.verb](options, context)
-        except MediapipeError as error:
-            _note(error, context, options)
-            remember(error.outcome, (0, 0, 0), str(error))
+        except (MediapipeError, Stopped) as error:
+            ended = error if isinstance(error, MediapipeError) else _STOPPED
+            _note(ended, context, options)
+            remember(ended.outcome, (0, 0, 0), str(ended))
+            tell("job.finished", level="error", job=options.verb, outcome=ended.outcome,
+                 reason=str(ended))  # fmt: skip
             raise
         if report.trouble or report.results:
             _note(report.trouble, context, options)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
+import stat
 import tomllib
 import types
 import typing
@@ -17,6 +19,7 @@ from mediapipe.errors import ConfigError
 from mediapipe.units import Checked
 
 DEFAULT_PATH = "/etc/mediapipe/config.toml"
+_LARGEST = 1 << 20
 _REMOTE = re.compile(r"[\w.+@ -]+:.+", re.ASCII)
 
 
@@ -28,14 +31,13 @@ def find(argument: str | None) -> str:
 def load(path: str) -> Config:
     """Load and check a configuration file; raises ConfigError that names every mistake."""
     try:
-        with open(path, "rb") as file:
-            table = tomllib.load(file)
+        table = tomllib.loads(_read(path))
     except OSError as error:
         raise ConfigError(
             f"cannot read the configuration {path}: {error.strerror}",
             hint="name another with --config FILE or $MEDIAPIPE_CONFIG",
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError
         raise ConfigError(f"{path} is no TOML: {error}") from None
     mistakes: list[str] = []
     config = _build(Config, table, "", mistakes)
@@ -45,6 +47,17 @@ def load(path: str) -> Config:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise ConfigError(f"{path} has {count}:\n" + "\n".join(f"  {line}" for line in mistakes))
     return typing.cast("Config", config)
+
+
+def _read(path: str) -> str:
+    """Read the file; a fifo, a device or a film by mistake ends in an error, not in waiting."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file of at most 1 MiB")
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read().decode()
 
 
 def _build(cls: type, table: object, where: str, mistakes: list[str]) -> Any:
@@ -116,6 +129,8 @@ def _scalar(hint: Any, origin: Any, arguments: tuple[Any, ...], value: object) -
             near = difflib.get_close_matches(str(value), [str(word) for word in arguments], 1)
             raise ValueError(f"{value!r} is none of {words}{_did_you_mean(near)}")
         return value
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("cannot hold a NUL character")
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:  # a TOML boolean must not pass as a number

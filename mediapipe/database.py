@@ -6,7 +6,7 @@ import contextlib
 import os
 import sqlite3
 
-from mediapipe.errors import Unavailable
+from mediapipe.errors import ConfigError, Unavailable
 
 NAME = "history.db"
 _VERSION = 1
@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS sightings (
     subject TEXT PRIMARY KEY, first REAL NOT NULL, last REAL NOT NULL, runs INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS torrents (
-    hash TEXT PRIMARY KEY, name TEXT NOT NULL, seeded REAL NOT NULL, last REAL
+    hash TEXT PRIMARY KEY, name TEXT NOT NULL, seeded REAL NOT NULL, last REAL,
+    added INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS intents (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, paths TEXT NOT NULL,
@@ -59,10 +60,7 @@ def connect(folder: str) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         _migrate(connection)
     except (OSError, sqlite3.Error) as error:
-        raise Unavailable(
-            f"cannot open {path}: {error}",
-            hint="check the owner and the free space of the state folder",
-        ) from None
+        raise _trouble(path, error) from None
     return connection
 
 
@@ -72,13 +70,28 @@ def copy(folder: str) -> sqlite3.Connection:
     connection = _open(":memory:")
     try:
         if os.path.exists(path):
-            source = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=30)
+            # without a log beside it nobody has it open, and SQLite need not make one to read it
+            still = "" if os.path.exists(f"{path}-wal") else "&immutable=1"
+            source = sqlite3.connect(f"file:{_quoted(path)}?mode=ro{still}", uri=True, timeout=30)
             with contextlib.closing(source):
                 source.backup(connection)
         _migrate(connection)
     except sqlite3.Error as error:
-        raise Unavailable(f"cannot read {path}: {error}") from None
+        raise _trouble(path, error) from None
     return connection
+
+
+def _trouble(path: str, error: Exception) -> Unavailable | ConfigError:
+    """Tell a database that is locked or out of reach from one that only a person can mend."""
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return ConfigError(
+            f"{path} is damaged: {error}",
+            hint="move it away: proofs are made again from markers, and deletions only wait longer",
+        )
+    return Unavailable(
+        f"cannot open {path}: {error}",
+        hint="check the owner and the free space of the state folder",
+    )
 
 
 def _open(path: str) -> sqlite3.Connection:

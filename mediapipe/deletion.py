@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
-from mediapipe.disk.index import File, look
+from mediapipe.disk.index import File
 from mediapipe.judging import confirmed, may_discard, why_other
 from mediapipe.layout import item_of
 from mediapipe.plan import duration, human
@@ -16,7 +15,7 @@ from mediapipe.plan import duration, human
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from mediapipe.config import Config
+    from mediapipe.folders import Folders
     from mediapipe.holdings import Candidate, Holding
     from mediapipe.judging import Rules
     from mediapipe.ports import RemoteObject, Torrent
@@ -39,6 +38,8 @@ class Delete:
     file: File | None = None
     proof: tuple[Proven, ...] = ()
     """The objects that were confirmed; empty where none is needed."""
+    worthless: bool = False
+    """Whether it needs no proof: a piece of a deselected file, or no part of an item."""
     claimants: frozenset[str] = frozenset()
     """Other torrents that held it and go in the same run."""
     intent: int = 0
@@ -63,54 +64,6 @@ class Delete:
     def __str__(self) -> str:
         size = f" ({human(self.file.size)})" if self.file and self.kind != "delete-marker" else ""
         return f"{self.kind} {self.path}{size}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class Folders:
-    """The folders that deletions may empty, as they were read, and those that never go."""
-
-    listing: Mapping[str, frozenset[str]]
-    """Folder → names in it; a folder that could not be read is missing here."""
-    reserved: frozenset[str]
-    markers: Mapping[str, File] = field(default_factory=dict)
-    """Marker path → the marker as it was found beside a name or an item that may go."""
-    absent: frozenset[str] = frozenset()
-    """Names and items that surely are not there any more."""
-
-
-def read_folders(
-    candidates: Iterable[Candidate], reserved: frozenset[str], config: Config
-) -> Folders:
-    """Read the folders above every name that may go, and the markers beside them."""
-    listing: dict[str, frozenset[str]] = {}
-    markers: dict[str, File] = {}
-    absent = set()
-    for candidate in candidates:
-        for holding in candidate.holdings:
-            for name in holding.names or (holding.path,):
-                folder = os.path.dirname(name)
-                while folder not in reserved and folder not in listing and folder != "/":
-                    with contextlib.suppress(OSError):
-                        listing[folder] = frozenset(os.listdir(folder))
-                    folder = os.path.dirname(folder)
-                for item in {name, item_of(name, config)}:
-                    if not os.path.lexists(item):
-                        absent.add(item)
-                    path = marker.marker_path(item)
-                    if path not in markers and (found := _our_marker(path)):
-                        markers[path] = found
-    return Folders(listing, reserved, markers, frozenset(absent))
-
-
-def _our_marker(path: str) -> File | None:
-    """Give a marker that may go with its item: ours, or an empty one."""
-    try:
-        file = look(path)
-        if file and (file.size == 0 or marker.read(path) is not None):
-            return file
-    except OSError:
-        pass
-    return None
 
 
 def void_markers(
@@ -140,11 +93,17 @@ def void_markers(
 class Steps:
     """Lays out the steps of one candidate after the other; remembers what is gone by then."""
 
-    def __init__(self, rules: Rules, folders: Folders, objects: Mapping[str, RemoteObject]) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        folders: Folders,
+        objects: Mapping[str, RemoteObject],
+        gone: Iterable[str],
+    ) -> None:
         self._rules = rules
         self._folders = folders
         self._objects = objects
-        self._gone: set[str] = set()
+        self._gone: set[str] = set(gone)
 
     def of(
         self, candidate: Candidate, later: frozenset[str], staying: frozenset[str]
@@ -177,7 +136,6 @@ class Steps:
         # what has no proof of its own goes first: a crash must leave the file that it stands beside
         steps += [*sorted(files, key=lambda one: bool(one.proof)), *links]
         markers = list(self._markers(candidate, names))
-        self._gone |= {step.path for step in markers}
         return [*steps, *markers, *self._folders_emptied(candidate, names)]
 
     def _file_steps(self, holding: Holding, candidate: Candidate) -> Iterator[Delete]:
@@ -189,6 +147,7 @@ class Steps:
             if may_discard(holding, candidate, self._rules):
                 kind = "delete-link" if self._rules.library_holding(holding.path) else "delete-file"
                 yield self._step(kind, holding.path, reason, candidate, file=file,
+                                 worthless=not holding.wanted and not holding.finished,
                                  claimants=holding.claimants)  # fmt: skip
             return
         proven = f"proven as {found[0].remote}"
@@ -208,14 +167,13 @@ class Steps:
 
     def _markers(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
         """Give the markers whose item goes."""
-        seen = set()
         for name in names:
             for item in (name, item_of(name, self._rules.config)):
                 path = marker.marker_path(item)
                 found = self._folders.markers.get(path)
-                if found is None or path in seen or not self._goes(item):
+                if found is None or path in self._gone or not self._goes(item):
                     continue
-                seen.add(path)
+                self._gone.add(path)
                 yield self._step("delete-marker", path, f"{os.path.basename(item)} goes", candidate,
                                  file=found)  # fmt: skip
 
@@ -230,13 +188,21 @@ class Steps:
     def _emptied(self, folder: str) -> bool:
         names = self._folders.listing.get(folder)
         return names is not None and all(
-            f"{folder}/{name}" in self._gone or self._emptied(f"{folder}/{name}") for name in names
+            path in self._gone or path in self._folders.debris or self._emptied(path)
+            for path in (f"{folder}/{name}" for name in names)
         )
 
     def _folders_emptied(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
         """Give the folders that are empty by then, the deepest first."""
         for folder in _parents(names, self._folders.reserved):
             if folder not in self._gone and self._emptied(folder):
+                for name in sorted(self._folders.listing[folder]):
+                    path = f"{folder}/{name}"
+                    if path in self._folders.debris and path not in self._gone:
+                        yield self._step("delete-file", path, "it is no part of an item", candidate,
+                                         file=self._folders.debris[path],
+                                         worthless=True)  # fmt: skip
+                        self._gone.add(path)
                 self._gone.add(folder)
                 yield self._step("remove-directory", folder, "it is empty then", candidate)
 

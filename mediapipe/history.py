@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mediapipe.disk.index import Identity
+    from mediapipe.ports import Torrent
 
 _MAX_STEP = 1800
 """Seconds that one pause between two runs can add to a seeding time: a box that was off for a week
@@ -50,7 +51,7 @@ class History:
             " FROM proofs JOIN objects ON proof = proofs.id"
             " WHERE inode = ? AND proofs.size = ? AND mtime_ns = ?"
             " ORDER BY proven_at DESC, proofs.id, remote",
-            (_signed(inode), size, mtime_ns),
+            (_fit(inode), size, _fit(mtime_ns)),
         )
         found: dict[int, tuple[str, list[Proven]]] = {}
         for number, place, remote, length, sha1, file_id, readback in rows:
@@ -61,7 +62,7 @@ class History:
     def prove(self, identity: Identity, proof: Proof, now: float) -> None:
         """Remember a proof; call it inside `together`, so that it is written whole."""
         inode, size, mtime_ns = identity
-        key = (_signed(inode), size, mtime_ns, json.dumps(proof.place))
+        key = (_fit(inode), size, _fit(mtime_ns), json.dumps(proof.place))
         self._db.execute(
             "INSERT INTO proofs (inode, size, mtime_ns, place, proven_at) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET proven_at = excluded.proven_at",
@@ -121,22 +122,25 @@ class History:
         """Give the hashes of all torrents that were listed and not removed by us."""
         return frozenset(row[0] for row in self._db.execute("SELECT hash FROM torrents"))
 
-    def seed(self, complete: Mapping[str, str], others: Mapping[str, str], now: float) -> None:
-        """Add to the seeding record: hash → name of the torrents seen complete, and of the rest.
+    def seed(self, torrents: Iterable[Torrent], now: float) -> None:
+        """Add to the seeding record of each listed torrent that is complete.
 
         A pause adds its length, but at most half an hour, and nothing when the clock went back
-        (DESIGN: qBittorrent's own count stands still for an idle torrent).
+        (DESIGN: qBittorrent's own count stands still for an idle torrent). One that was removed
+        and added again begins anew.
         """
-        rows = self._db.execute("SELECT hash, seeded, last FROM torrents")
-        known: dict[str, tuple[float, float | None]] = {row[0]: (row[1], row[2]) for row in rows}
+        rows = self._db.execute("SELECT hash, seeded, last, added FROM torrents")
+        known = {row[0]: (float(row[1]), row[2], int(row[3])) for row in rows}
         with self.together():
-            for hash_, name in {**others, **complete}.items():
-                seeded, last = known.get(hash_, (0.0, None))
-                if hash_ in complete and last is not None:
+            for one in torrents:
+                seeded, last, added = known.get(one.hash, (0.0, None, one.added_on))
+                if added != one.added_on:
+                    seeded, last = 0.0, None
+                if one.complete and last is not None:
                     seeded += max(0.0, min(now - last, _MAX_STEP))
+                row = (one.hash, json.dumps(one.name), seeded, now if one.complete else None)
                 self._db.execute(
-                    "INSERT OR REPLACE INTO torrents VALUES (?, ?, ?, ?)",
-                    (hash_, json.dumps(name), seeded, now if hash_ in complete else None),
+                    "INSERT OR REPLACE INTO torrents VALUES (?, ?, ?, ?, ?)", (*row, one.added_on)
                 )
 
     def seeded(self) -> dict[str, float]:
@@ -165,11 +169,17 @@ class History:
 
     # intents
 
-    def intend(self, name: str, hash_: str, paths: Iterable[str], now: float) -> int:
-        """Record that a deletion begins; gives its id."""
+    def intend(
+        self, name: str, hash_: str, paths: Mapping[str, Identity | None], now: float
+    ) -> int:
+        """Record that a deletion begins; gives its id.
+
+        `paths` tells, for a piece of a deselected file, its identity: only the torrent, which is
+        about to go, could tell later that nobody wanted it.
+        """
         cursor = self._db.execute(
             "INSERT INTO intents (name, hash, paths, created) VALUES (?, ?, ?, ?)",
-            (json.dumps(name), hash_, json.dumps(list(paths)), now),
+            (json.dumps(name), hash_, json.dumps(list(paths.items())), now),
         )
         return int(cursor.lastrowid or 0)
 
@@ -177,7 +187,8 @@ class History:
         """Give the deletions that were begun and not finished."""
         rows = self._db.execute("SELECT id, name, hash, paths FROM intents ORDER BY id")
         return tuple(
-            Intent(row[0], json.loads(row[1]), row[2], tuple(json.loads(row[3]))) for row in rows
+            Intent(row[0], json.loads(row[1]), row[2], _deselected(json.loads(row[3])))
+            for row in rows
         )
 
     def finish(self, intent: int) -> None:
@@ -226,7 +237,7 @@ class History:
         """Leave a subject alone for a while."""
         self._db.execute(
             "INSERT OR REPLACE INTO pauses VALUES (?, ?, ?, ?, ?)",
-            (json.dumps(subject), pause.until, pause.tries, pause.reason, pause.fingerprint),
+            (json.dumps(subject), pause.until, pause.tries, _text(pause.reason), pause.fingerprint),
         )
 
     def unpause(self, subjects: Iterable[str]) -> None:
@@ -241,7 +252,7 @@ class History:
         reason: str | None,
     ) -> None:  # fmt: skip
         """Record how a run ended; counts are done, failed, kept."""
-        values = (job, started, seconds, outcome, *counts, reason)
+        values = (job, started, seconds, outcome, *counts, reason and _text(reason))
         self._db.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def close(self) -> None:
@@ -249,9 +260,20 @@ class History:
         self._db.close()
 
 
-def _signed(inode: int) -> int:
-    """Fit an unsigned 64-bit inode number into SQLite's signed integer."""
-    return inode - (1 << 64) if inode >= 1 << 63 else inode
+def _deselected(pairs: list[tuple[str, list[int] | None]]) -> dict[str, Identity | None]:
+    return {
+        path: None if marks is None else (marks[0], marks[1], marks[2]) for path, marks in pairs
+    }
+
+
+def _fit(number: int) -> int:
+    """Fit an inode number or a time into SQLite's signed 64 bits, each into a place of its own."""
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def _text(words: str) -> str:
+    """Make words storable that quote names which are not UTF-8."""
+    return words.encode(errors="backslashreplace").decode()
 
 
 def open_history(folder: str) -> History:

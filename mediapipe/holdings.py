@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,20 +10,18 @@ from mediapipe import layout
 from mediapipe.disk import marker
 from mediapipe.disk.index import File, find_links, is_empty, look, walk
 from mediapipe.disk.mounts import mounts, why_inodes_untrusted
-from mediapipe.errors import Unavailable
 from mediapipe.names import matcher
+from mediapipe.plan import shown
 from mediapipe.records import Proof, Proven
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from mediapipe.claims import Claims
     from mediapipe.config import Config
-    from mediapipe.disk.index import Inode
     from mediapipe.history import History
-    from mediapipe.ports import Torrent, TorrentClient, TorrentFile
+    from mediapipe.ports import Torrent
     from mediapipe.records import Intent
-
-_WITHOUT_METADATA = frozenset({"metaDL", "forcedMetaDL", "downloadingMetadata"})
 
 
 @dataclass(frozen=True)
@@ -63,56 +60,14 @@ class Candidate:
     """Why an orphan has to wait; empty where it has not."""
 
 
-@dataclass(frozen=True)
-class Claims:
-    """Who holds what, by the file lists of every listed torrent."""
-
-    files: Mapping[str, tuple[TorrentFile, ...]]
-    """Hash → files."""
-    paths: Mapping[str, frozenset[str]]
-    inodes: Mapping[Inode, frozenset[str]]
-
-    def of(self, path: str, file: File | None) -> frozenset[str]:
-        """Give the hashes that hold a path or its inode."""
-        by_inode = self.inodes.get(file.inode, frozenset()) if file else frozenset[str]()
-        return self.paths.get(path, frozenset()) | by_inode
-
-
-def claims_of(torrents: Iterable[Torrent], client: TorrentClient) -> Claims:
-    """Read the file list of every torrent. Raises Unavailable where one is not to be had."""
-    files: dict[str, tuple[TorrentFile, ...]] = {}
-    paths: dict[str, set[str]] = defaultdict(set)
-    inodes: dict[Inode, set[str]] = defaultdict(set)
-    for torrent in torrents:
-        listed = client.files(torrent)
-        if not listed and torrent.size > 0 and torrent.state not in _WITHOUT_METADATA:
-            raise Unavailable(
-                f"qBittorrent lists no files for the torrent {torrent.name}",
-                hint="it may be starting up; nothing is deleted until it tells",
-            )
-        files[torrent.hash] = listed
-        for one in listed:
-            path = os.path.normpath(one.path)
-            paths[path].add(torrent.hash)
-            try:
-                there = look(path)
-            except OSError:
-                continue
-            if there is not None:
-                inodes[there.inode].add(torrent.hash)
-    return Claims(
-        files,
-        {path: frozenset(hashes) for path, hashes in paths.items()},
-        {inode: frozenset(hashes) for inode, hashes in inodes.items()},
-    )
-
-
-def of_torrent(torrent: Torrent, claims: Claims, completed: str, seeded: float) -> Candidate:
+def of_torrent(torrent: Torrent, claims: Claims, config: Config, seeded: float) -> Candidate:
     """Look at the files of a due torrent."""
     # names that differ in a torrent may be one on disk: qBittorrent maps what it cannot write
     listed = {one.path: one for one in claims.files[torrent.hash]}
     holdings = tuple(
-        _hold(one.path, completed, wanted=one.wanted, finished=one.progress == 1)
+        _hold(
+            one.path, config.paths.completed, config, wanted=one.wanted, finished=one.progress == 1
+        )
         for one in listed.values()
     )
     return Candidate(torrent.hash, torrent.name, torrent, torrent.category, holdings, seeded=seeded)
@@ -146,12 +101,17 @@ def _is_left(intent: Intent, reserved: frozenset[str]) -> bool:
 def of_intent(intent: Intent, config: Config) -> Candidate:
     """Look at what is left of a deletion that was begun."""
     roots = [*(library.root for library in config.libraries.values()), config.paths.completed]
-    found = tuple(
-        _hold(path, next((one for one in roots if layout.inside(path, one)), roots[-1]))
-        for path in intent.paths
-    )
-    category = _category_of(intent.paths[0], config) if intent.paths else ""
-    return Candidate(f"intent {intent.id}", intent.name, None, category, found, intent.id)
+    found = []
+    for path, identity in intent.paths.items():
+        held = _hold(
+            path, next((one for one in roots if layout.inside(path, one)), roots[-1]), config
+        )
+        if held.file is not None and held.file.identity == identity:
+            # it needed no proof when its torrent could still tell
+            held = replace(held, wanted=False, finished=False)
+        found.append(held)
+    category = next((_category_of(path, config) for path in intent.paths), "")
+    return Candidate(f"intent {intent.id}", intent.name, None, category, tuple(found), intent.id)
 
 
 def of_orphan(path: str, category: str, config: Config, grace: str) -> Candidate:
@@ -166,10 +126,10 @@ def of_orphan(path: str, category: str, config: Config, grace: str) -> Candidate
             if unfinished(entry.name):
                 found.append(Holding(entry.path, None, "is not finished"))
             elif not ignored(entry.name):
-                found.append(_hold(entry.path, config.paths.completed))
+                found.append(_hold(entry.path, config.paths.completed, config))
     found += [Holding(path, None, f"unreadable: {line}") for line in unreadable]
     if not folders:
-        found.append(_hold(path, config.paths.completed))
+        found.append(_hold(path, config.paths.completed, config))
     return Candidate(path, path, None, category, tuple(found), grace=grace)
 
 
@@ -183,13 +143,30 @@ def _category_of(path: str, config: Config) -> str:
     return ""
 
 
-def _hold(path: str, root: str, *, wanted: bool = True, finished: bool = True) -> Holding:
+def _hold(
+    path: str, root: str, config: Config, *, wanted: bool = True, finished: bool = True
+) -> Holding:
     if not layout.inside(path, root) or os.path.normpath(path) != path:
-        return Holding(path, None, f"{path} lies outside {root}", wanted, finished)
+        return Holding(path, None, f"{shown(path)} lies outside {root}", wanted, finished)
     try:
-        return Holding(path, look(path), "", wanted, finished)
-    except OSError as error:
-        return Holding(path, None, f"cannot be read: {error.strerror}", wanted, finished)
+        trouble = _why_elsewhere(path, root, config)
+        return Holding(path, look(path), trouble, wanted, finished)
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        return Holding(path, None, f"cannot be read: {words}", wanted, finished)
+
+
+def _why_elsewhere(path: str, root: str, config: Config) -> str:
+    """Tell where a link leads a path, or give an empty string.
+
+    The roots and the category folders may be links, as their owner wants; what lies below may not.
+    """
+    folders = (*layout.download_folders(config), root)
+    base = next(folder for folder in folders if layout.inside(path, folder))
+    folder = os.path.dirname(path)
+    straight = os.path.normpath(os.path.join(os.path.realpath(base), os.path.relpath(folder, base)))
+    real = os.path.realpath(folder)
+    return "" if real == straight else f"a link leads it to {shown(real)}"
 
 
 def orphan_items(

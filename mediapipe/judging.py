@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from mediapipe import layout
 from mediapipe.names import matcher
 from mediapipe.plan import clock, duration, human, shown
+from mediapipe.records import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediapipe.config import Config, Library
     from mediapipe.holdings import Candidate, Holding
@@ -155,18 +156,43 @@ def _why_link_stays(name: str, rules: Rules) -> str:
 def may_discard(holding: Holding, candidate: Candidate, rules: Rules) -> bool:
     """Whether a file may go although it was never uploaded (CONTRACT: discardable)."""
     file = holding.file
-    if file is None or layout.library_of(rules.config, candidate.category) is None:
+    if file is None:
         return False
     if not holding.wanted and not holding.finished:
-        return True  # a piece of a file that the user deselected
+        return True  # a piece of a file that the user deselected, or no part of an item
+    if layout.library_of(rules.config, candidate.category) is None:
+        return False
     if not any(one.proofs for one in candidate.holdings if one.file):
         return False
     largest = max(one.file.size for one in candidate.holdings if one.file)
     if file.size >= _DISCARD_MOST or file.size * _DISCARD_SHARE > largest:
         return False
-    folder = os.path.commonpath([os.path.dirname(one.path) for one in candidate.holdings])
-    parts = os.path.relpath(holding.path, folder).split("/")
-    return any(rules.discardable(part) for part in parts)
+    # names inside the item alone: a folder above it may be called what it likes
+    item = layout.item_of(holding.path, rules.config)
+    inside = os.path.basename(item) if item == holding.path else holding.path[len(item) + 1 :]
+    return any(rules.discardable(part) for part in inside.split("/"))
+
+
+def leftovers(candidates: Sequence[Candidate], rules: Rules) -> Iterator[Wanted]:
+    """Give the files of due torrents that upload has to take, so that their torrents may go.
+
+    They go to `<uncategorized_remote>/<torrent name>/`, as the torrent has them below its own
+    folder. A candidate about which anything is unsure is left out.
+    """
+    if rules.config.upload.leftovers != "upload":
+        return
+    for candidate in candidates:
+        torrent = candidate.torrent
+        if torrent is None or layout.library_of(rules.config, torrent.category) is None:
+            continue  # what is uncategorized is uploaded anyway
+        if any(why_unsure(one, candidate, rules) for one in candidate.holdings):
+            continue
+        if files := unproven(candidate, rules):
+            own = layout.item_of(files[0].path, rules.config)
+            whole = all(layout.inside(one.path, own) for one in candidate.holdings)
+            folder = own if whole else torrent.save_path
+            paths = tuple(one.path for one in files)
+            yield Wanted(torrent.hash, torrent.name, folder, paths)
 
 
 def why_unproven(candidate: Candidate, objects: Mapping[str, RemoteObject], rules: Rules) -> str:

@@ -32,6 +32,8 @@ class Torrent:
     seeding_time: int
     """Seconds, as qBittorrent counts them: steps back at restarts, stands still when idle."""
     ratio: float
+    added_on: int = 0
+    """Epoch seconds; changes when a torrent is removed and added again."""
 
     @property
     def complete(self) -> bool:
@@ -132,6 +134,17 @@ class Remote(Protocol):
 
     def look(self, names: Sequence[str]) -> Mapping[str, RemoteObject]:
         """Look up objects by name; a name not in the answer is surely not there."""
+        ...
+
+    def why_hides(self) -> str:
+        """Tell which rule of the bucket hides our objects by their age, or give an empty string."""
+        ...
+
+    def demand_bucket(self) -> None:
+        """Demand that the bucket is there; raises ConfigError where it is not.
+
+        A copy would make a bucket of a mistyped name, and fill it.
+        """
         ...
 
     def clear_unfinished(self) -> None:

@@ -41,6 +41,7 @@ def prove_all(
     archives: Callable[[], Archives],
 ) -> Iterator[Result]:
     """Do all uploads in batches, then the archives, each with its proof before the next begins."""
+    _demand_bucket(context, remote)
     ends = time.monotonic() + _SLICE
     extracting.sweep(context.config.paths.extracted)
     for base, prefix, batch in _batches(actions, context.config.upload.batch):
@@ -57,6 +58,14 @@ def prove_all(
             if time.monotonic() > ends:
                 return
             yield _settled(action, context, functools.partial(_extract, context, remote, archives))
+
+
+def _demand_bucket(context: Context, remote: Remote) -> None:
+    """Before the first upload to a remote, see that its bucket is there."""
+    seen = f"bucket seen {context.config.rclone.remote}"
+    if context.history.last(seen) is None:
+        remote.demand_bucket()
+        context.history.done(seen, context.now)
 
 
 def clear_unfinished(context: Context, remote: Remote) -> None:
@@ -110,6 +119,7 @@ def _settled(action: T, context: Context, apply: Callable[[T], dict[str, object]
 def _prove(sent: Sent | None, context: Context, action: Upload) -> dict[str, object]:
     """Write the proof rows of an upload, and the marker if the item is whole by then."""
     proofs: dict[str, Proof] = {}
+    _demand_unchanged(action.item)
     for name in action.files:
         if sent is None or name not in sent.proven:
             reason = sent.failures[name] if sent else ""
@@ -154,9 +164,7 @@ def _record(action: Upload | Extract, proofs: Mapping[str, Proof], context: Cont
     item, history = action.item, context.history
     path = marker.marker_path(item.path)
     with lock(context.state):
-        for name, file in item.files.items():
-            if not same(look(file.path), file):
-                raise Stale(f"{os.path.basename(name)} changed while it was uploaded")
+        _demand_unchanged(item)
         if reason := marker.why_not_replaceable(path):
             raise ActionFailed(reason)
         moment = time.time()
@@ -171,6 +179,13 @@ def _record(action: Upload | Extract, proofs: Mapping[str, Proof], context: Cont
             entries.append(_entry(item, name, file, proof_of_today))
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
         marker.write(item.path, tuple(entries), stamp)
+
+
+def _demand_unchanged(item: Item) -> None:
+    """Raise Stale unless every file is still the one that was planned."""
+    for name, file in item.files.items():
+        if not same(look(file.path), file):
+            raise Stale(f"{os.path.basename(name)} changed while it was uploaded")
 
 
 def proof_today(item: Item, name: str, context: Context) -> Proof | None:

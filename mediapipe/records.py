@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mediapipe.disk.index import Identity
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ class Intent:
     name: str
     hash: str
     """Hash of the torrent, or empty where it was an orphan."""
-    paths: tuple[str, ...]
+    paths: Mapping[str, Identity | None]
+    """Path → for what needs no proof (a piece of a deselected file) its identity, else None."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from mediapipe import holdings
+from mediapipe.claims import claims_of
 from mediapipe.disk.index import look, same
 from mediapipe.errors import Stale
 from mediapipe.runner import Context, Result, attempt, lock
@@ -47,7 +47,11 @@ def _remove(
 ) -> Iterator[Result]:
     """Do one group under an intent: what a crash leaves undone, the next run asks for again."""
     history = context.history
-    paths = [step.path for step in steps if step.kind in ("delete-file", "delete-link")]
+    paths = {
+        step.path: step.file.identity if step.worthless and step.file else None
+        for step in steps
+        if step.kind in ("delete-file", "delete-link")
+    }
     torrent = next((step.torrent for step in steps if step.torrent), None)
     intent = steps[0].intent
     if paths and not intent:
@@ -101,7 +105,7 @@ def _why_changed(steps: Sequence[Delete], planned: Mapping[str, str], client: To
         return "its torrent changed since the plan was made"
     new = [one for one in torrents if one.hash not in planned]
     if new:
-        claims = holdings.claims_of(new, client)
+        claims = claims_of(new, client)
         for step in steps:
             for hash_ in claims.of(step.path, step.file):
                 name = next(one.name for one in new if one.hash == hash_)

@@ -21,7 +21,7 @@ def print_report(report: Report, seconds: float, *, as_json: bool, verbose: bool
         sys.stdout.write(json.dumps({**report.as_json(), "seconds": round(seconds, 3)}) + "\n")
         return
     lines = [_line(result) for result in report.results]
-    if verbose or report.dry_run or sys.stdout.isatty():
+    if verbose or report.rehearsal or sys.stdout.isatty():
         lines += [f"{'keep':>7}  {shown(kept.path)}: {kept.reason}" for kept in report.kept]
     if report.reason:
         lines.append(f"{report.outcome}: {report.reason}")
@@ -31,11 +31,18 @@ def print_report(report: Report, seconds: float, *, as_json: bool, verbose: bool
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
-def print_error(error: MediapipeError, *, as_json: bool) -> None:
-    """Print what ended a run before it could report."""
+def print_error(error: MediapipeError, *, job: str | None, dry_run: bool, as_json: bool) -> None:
+    """Print what ended a run before it could report.
+
+    For a program it is a whole report, with nothing done; for a mistake of the user (exit status 2
+    and 78) outcome and reason are enough.
+    """
     if as_json:
-        fields = {"outcome": error.outcome, "reason": str(error), "hint": error.hint or None}
-        sys.stdout.write(json.dumps(fields) + "\n")
+        fields: dict[str, object] = {"outcome": error.outcome, "reason": str(error)}
+        if job is not None and error.outcome != "error":
+            nothing: dict[str, object] = {"actions": [], "kept": [], "seconds": 0.0}
+            fields = {"job": job, "dry_run": dry_run, **fields, **nothing}
+        sys.stdout.write(json.dumps({**fields, "hint": error.hint or None}) + "\n")
     sys.stderr.write(f"{error.outcome}: {shown_lines(str(error))}\n")
     if error.hint:
         sys.stderr.write(f"hint: {error.hint}\n")
@@ -52,12 +59,5 @@ def _line(result: Result) -> str:
 
 
 def _summary(report: Report, seconds: float) -> str:
-    if report.dry_run:
-        counts = f"{report.count('planned')} actions planned"
-    else:
-        counts = f"{report.count('done')} done"
-        for status in ("failed", "stale", "planned"):
-            if number := report.count(status):
-                word = {"failed": "failed", "stale": "changed meanwhile", "planned": "not begun"}
-                counts += f", {number} {word[status]}"
-    return f"{report.job}: {counts}, {len(report.kept)} kept, {seconds:.1f} s"
+    counts = [f"{number} {word}" for number, word in report.counts()]
+    return f"{report.job}: {', '.join(counts)}, {len(report.kept)} kept, {seconds:.1f} s"

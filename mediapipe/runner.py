@@ -94,6 +94,22 @@ class Report:
         """Count the actions that ended so."""
         return sum(result.status == status for result in self.results)
 
+    @property
+    def rehearsal(self) -> bool:
+        """Whether nothing was meant to happen."""
+        return self.dry_run
+
+    def counts(self) -> list[tuple[int, str]]:
+        """Give how many actions ended how, in words; the first stands even where it is none."""
+        if self.dry_run:
+            return [(self.count("planned"), "actions planned")]
+        others = [
+            (self.count("failed"), "failed"),
+            (self.count("stale"), "changed meanwhile"),
+            (self.count("planned"), "not begun"),
+        ]
+        return [(self.count("done"), "done"), *((one, word) for one, word in others if one)]
+
     def as_json(self) -> dict[str, object]:
         """Give the JSON report (CONTRACT), all but the seconds."""
         return {
@@ -165,6 +181,8 @@ def execute(
             results.append(Result(action, "planned"))
     else:
         try:
+            if plan.actions:
+                audit.demand_writable(context.state)
             for result in apply(plan.actions):
                 results.append(result)
                 _record(plan.job, result, tell, context.state)

@@ -14,6 +14,7 @@ _DURATION_UNITS = (604800, 86400, 3600, 60, 1)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)", re.ASCII)
 _SECRET_NAME = re.compile(r"[\w.-]+", re.ASCII)
 _FOREVER = 100 * 365 * 86400
+_LARGEST = 1 << 63
 
 
 class Checked:
@@ -53,7 +54,10 @@ class Size(int, Checked):
         match = _SIZE.fullmatch(value) if isinstance(value, str) else None
         if match is None:
             raise ValueError(f'{value!r} is no size: write "512M", "150G" (powers of 1024)')
-        return cls(int(float(match[1]) * 1024 ** " KMGTP".index(match[2] or " ")))
+        size = float(match[1]) * 1024 ** " KMGTP".index(match[2] or " ")
+        if size >= _LARGEST:
+            raise ValueError(f"{str(value)[:40]!r} is more than any disk holds")
+        return cls(int(size))
 
 
 class AbsPath(str, Checked):

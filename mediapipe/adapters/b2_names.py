@@ -7,16 +7,18 @@ import re
 
 _SEGMENT_MAX = 250
 _NAME_MAX = 1024
-_ESCAPES = re.compile("[\u201b\u2400-\u2421]")
+_ESCAPES = re.compile("[\u201b\u2401-\u241f\u2421]")
 """Characters by which rclone writes what B2 cannot hold: a name that has them already is not found
 again, and rclone skips it without a word."""
+_QUOTED = "\uff0f\uff3c"
+"""What rclone writes for / and backslash: it puts U+201B before one that a name has already."""
 _STRAY = re.compile("[\udc80-\udcff]")
 
 
 def why_not_storable(name: str) -> str:
     """Tell why a name cannot be stored and found again, or give an empty string."""
     if _ESCAPES.search(name):
-        return "its name has a character that rclone keeps for escapes (\u201b, ␀ to ␡); rename it"
+        return "its name has a character that rclone keeps for escapes (‛, ␁ to ␡); rename it"
     stored = [_stored_length(segment) for segment in name.split("/")]
     if max(stored) > _SEGMENT_MAX:
         return f"its name is {max(stored)} bytes long on B2, which takes {_SEGMENT_MAX}; rename it"
@@ -33,5 +35,6 @@ def as_json_shows(name: str) -> str:
 def _stored_length(segment: str) -> int:
     """Count the bytes of a segment as rclone stores it on B2 (control pictures, `‛FF` escapes)."""
     extra = sum(2 for char in segment if char == "\\" or char < " " or char == "\x7f")
+    extra += sum(3 for char in segment if char in _QUOTED)
     extra += 4 * len(_STRAY.findall(segment))  # one byte becomes ‛ and two hex digits
     return len(os.fsencode(segment)) + extra

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 _GRACE = 30.0
 """Seconds between TERM and KILL: rclone cancels its unfinished large file in less than one."""
 _TAIL = 1 << 20
+_RCLONE_KEPT = {
+    "RCLONE_CONFIG",
+    "RCLONE_CONFIG_DIR",
+    "RCLONE_CONFIG_PASS",
+    "RCLONE_PASSWORD_COMMAND",
+}
 
 
 @dataclass(frozen=True)
@@ -116,24 +122,49 @@ def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
         )
     except OSError as error:
         raise ConfigError(f"cannot start {command[0]}: {error.strerror}") from None
-    with child:
+    try:
+        yield child
+    finally:
         try:
-            yield child
-        finally:
             _end(child)
+        finally:
+            for stream in (child.stdout, child.stderr):
+                if stream is not None:
+                    stream.close()
 
 
 def _environment() -> dict[str, str]:
-    """Give a child everything but the way to talk to systemd in our name."""
-    return {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
+    """Give a child our environment, without what would make it another program than we know.
+
+    `RCLONE_…` sets any option and any remote of rclone: one forgotten line in a shell could send
+    the uploads elsewhere, or prove them by a listing of old versions. Where its configuration lies
+    and how it is opened may be said there.
+    """
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key != "NOTIFY_SOCKET" and (not key.startswith("RCLONE_") or key in _RCLONE_KEPT)
+    }
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End a child's group: TERM, and KILL for what has not gone after the grace time."""
-    for sign, seconds in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, None)):
-        if child.poll() is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(seconds)
+    """End a child's group: TERM, and KILL for what has not gone after the grace time.
+
+    Where the child has ended in order and closed its pipes, nothing is left to end. A signal to us
+    during the grace time must not leave anything behind, so KILL comes on every way out.
+    """
+    if child.returncode is not None:
+        return
+    try:
+        if child.poll() is None:
+            _signal(child, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_GRACE)
+    finally:
+        _signal(child, signal.SIGKILL)
+        child.wait()
+
+
+def _signal(child: subprocess.Popen[bytes], sign: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, sign)

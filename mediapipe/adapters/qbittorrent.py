@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _RETRY_EVERY = 1.0
+_REMOVAL, _LOOK_EVERY = 10.0, 0.1
+"""Seconds that a removed torrent may stay in the list, and between two looks."""
+
+
+class _Anonymous(qbittorrentapi.Client):
+    """A client without a login: the library would send a blank one, which counts for the ban."""
+
+    def auth_log_in(self, *_arguments: object, **_options: object) -> None:
+        raise api.Forbidden403Error("no login is configured")
 
 
 class Qbittorrent:
@@ -28,17 +37,22 @@ class Qbittorrent:
     def __init__(self, config: QbittorrentConfig, password: str, api_key: str) -> None:
         """Nothing is sent yet. `password` and `api_key` are blank where none is configured."""
         self._config = config
-        self._login = bool(config.username) and not api_key
+        login = bool(config.username) and not api_key
+        kind = qbittorrentapi.Client if login or api_key else _Anonymous
         # its answers are checked field by field below; its own types promise less than it gives
-        self._client: Any = qbittorrentapi.Client(
+        self._client: Any = kind(
             host=config.url,
-            username=config.username if self._login else None,
-            password=password if self._login else None,
+            username=config.username if login else None,
+            password=password if login else None,
+            api_key=api_key or None,
             # without it the library probes schemes, and one hang costs ten time-outs
             FORCE_SCHEME_FROM_HOST=True,
-            REQUESTS_ARGS={"timeout": int(config.timeout)},
+            # a redirect turns a POST into a GET, which then looks like a success
+            REQUESTS_ARGS={"timeout": int(config.timeout), "allow_redirects": False},
+            HTTPADAPTER_ARGS={"max_retries": 0},
+            # the library's own lists turn `null` into an empty one
+            SIMPLE_RESPONSES=True,
             DISABLE_LOGGING_DEBUG_OUTPUT=True,
-            EXTRA_HEADERS={"Authorization": f"Bearer {api_key}"} if api_key else None,
         )
 
     def wait(self, seconds: float) -> None:
@@ -56,28 +70,30 @@ class Qbittorrent:
 
     def categories(self) -> Mapping[str, str]:
         """Give category name → absolute save path as qBittorrent sees it."""
-        default = str(self._call(self._client.app_default_save_path)).rstrip("/")
-        answer = self._call(
+        default = self._call(self._client.app_default_save_path)
+        answer = self._call(self._client.torrents_categories, dict)
+        # a blank path means a folder of the category's name, a relative one lies there too
+        return self._checked(
             lambda: {
-                str(name): str(one.get("savePath") or name)
-                for name, one in self._client.torrents_categories().items()
+                str(name): os.path.join(default, str(one["savePath"] or name)).rstrip("/")
+                for name, one in answer.items()
             }
         )
-        # a blank path means a folder of the category's name, a relative one lies there too
-        return {name: os.path.join(default, path).rstrip("/") for name, path in answer.items()}
 
     def create_category(self, name: str, save_path: str) -> None:
-        """Create a category."""
+        """Create a category, and see that it is there."""
+        refused = f"qBittorrent refuses the category {name!r} at {save_path}"
         try:
             self._call(lambda: self._client.torrents_create_category(name, save_path=save_path))
         except api.Conflict409Error:
-            raise ActionFailed(
-                f"qBittorrent refuses the category {name!r} at {save_path}"
-            ) from None
+            raise ActionFailed(refused) from None
+        if name not in self.categories():
+            raise ActionFailed(refused)
 
     def torrents(self) -> tuple[Torrent, ...]:
         """Give all torrents."""
-        return self._call(lambda: tuple(self._torrent(one) for one in self._client.torrents_info()))
+        answer = self._call(self._client.torrents_info, list)
+        return self._checked(lambda: tuple(self._torrent(one) for one in answer))
 
     def files(self, torrent: Torrent) -> tuple[TorrentFile, ...]:
         """Give the files of a torrent as `save_path + name`.
@@ -86,19 +102,20 @@ class Qbittorrent:
         """
         folder = torrent.save_path.rstrip("/")
         try:
-            return self._call(
-                lambda: tuple(
-                    TorrentFile(
-                        f"{folder}/{one['name']}",
-                        int(one["size"]),
-                        int(one["priority"]) != 0,
-                        float(one["progress"]),
-                    )
-                    for one in self._client.torrents_files(torrent.hash)
-                )
-            )
+            answer = self._call(lambda: self._client.torrents_files(torrent.hash), list)
         except api.NotFound404Error:
             return ()
+        return self._checked(
+            lambda: tuple(
+                TorrentFile(
+                    f"{folder}/{one['name']}",
+                    int(one["size"]),
+                    int(one["priority"]) != 0,
+                    float(one["progress"]),
+                )
+                for one in answer
+            )
+        )
 
     def remove(self, torrent: Torrent) -> None:
         """Remove a torrent, never with its files.
@@ -108,6 +125,11 @@ class Qbittorrent:
         self._call(
             lambda: self._client.torrents_delete(delete_files=False, torrent_hashes=torrent.hash)
         )
+        deadline = time.monotonic() + _REMOVAL
+        while any(one.hash == torrent.hash for one in self.torrents()):
+            if time.monotonic() > deadline:
+                raise ActionFailed("qBittorrent still lists it after its removal")
+            time.sleep(_LOOK_EVERY)  # 5.x removes after it has answered
 
     def _torrent(self, one: Any) -> Torrent:
         return Torrent(
@@ -121,13 +143,17 @@ class Qbittorrent:
             size=int(one["size"]),
             seeding_time=int(one.get("seeding_time") or 0),
             ratio=float(one.get("ratio") or 0),
+            added_on=int(one.get("added_on") or 0),
         )
 
-    def _call(self, request: Callable[[], T]) -> T:
-        """Do one request; its failures become ours. Conflict and not-found go to the caller."""
+    def _call(self, request: Callable[[], Any], kind: type = object) -> Any:
+        """Do one request and demand an answer of a kind; its failures become ours.
+
+        Conflict and not-found go to the caller, which may know what they mean there.
+        """
         url = self._config.url
         try:
-            return request()
+            answer = request()
         except api.LoginFailed:
             raise LoginRefused(
                 "qbittorrent",
@@ -144,16 +170,29 @@ class Qbittorrent:
             raise self._forbidden(str(error)) from None
         except (api.Conflict409Error, api.NotFound404Error):
             raise
-        except (KeyError, TypeError, AttributeError) as error:
-            raise Unavailable(
-                f"what answers at {url} is not qBittorrent: {type(error).__name__} {error}",
-                hint="check [qbittorrent] url",
-            ) from None
         except (api.APIError, OSError, ValueError) as error:
             raise Unavailable(
                 f"qBittorrent at {url} does not answer: {_first_line(error)}",
                 hint="is it running, and is [qbittorrent] url right?",
             ) from None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._stranger(error) from None
+        if not isinstance(answer, kind):
+            raise self._stranger(f"{type(answer).__name__} instead of {kind.__name__}")
+        return answer
+
+    def _checked(self, parse: Callable[[], T]) -> T:
+        """Read an answer; one that has not the fields of qBittorrent's is somebody else's."""
+        try:
+            return parse()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._stranger(error) from None
+
+    def _stranger(self, what: object) -> Unavailable:
+        return Unavailable(
+            f"what answers at {self._config.url} is not qBittorrent ({_first_line(what)})",
+            hint="check [qbittorrent] url",
+        )
 
     def _forbidden(self, message: str) -> ConfigError | Unavailable:
         url = self._config.url
@@ -169,5 +208,5 @@ class Qbittorrent:
         )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+def _first_line(what: object) -> str:
+    return (str(what).strip() or type(what).__name__).splitlines()[0][:200]

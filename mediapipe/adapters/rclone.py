@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediapipe import layout
 from mediapipe.adapters import b2_names, process, rclone_log
-from mediapipe.errors import ConfigError, Unavailable
+from mediapipe.errors import ConfigError, MediapipeError, Unavailable
 from mediapipe.ports import Copied, RemoteObject
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _OLDEST = (1, 73, 5)
 _NUL_LISTS = (1, 75, 0)
 """First version with --files-from0: the only list that can hold a name with a newline."""
 _LOOK_TIMEOUT = 300.0
+_ONCE = ("--retries", "1", "--low-level-retries", "3", "--timeout", "60s", "--contimeout", "15s")
+"""For questions: an answer that does not come soon is none, and the next run asks again."""
 _NO_FOLDER = 3
 _FATAL = 7
 
@@ -49,8 +51,8 @@ class Rclone:
         """Tell why a name cannot be stored and found again, or give an empty string."""
         if reason := b2_names.why_not_storable(name):
             return reason
-        if "\n" in name and not self._started_nul_lists():
-            return "its name has a newline, which needs rclone 1.75 or newer"
+        if ("\n" in name or "\r" in name) and not self._started_nul_lists():
+            return "its name has a line break, which needs rclone 1.75 or newer"
         return ""
 
     def copy(
@@ -70,28 +72,37 @@ class Rclone:
             "--checksum", "--no-traverse", "--transfers", str(upload.transfers),
             "--stats", f"{watcher.interval:g}s", "--stats-log-level", "NOTICE",
             "--use-json-log", "-v", "--retries", "3", "--low-level-retries", "10",
+            # two names that differ only in how an accent is written are two files
+            "--no-unicode-normalization",
         ]
         # fmt: on
         options += ["--ignore-times"] if anew else []
         options += ["--bwlimit", upload.bandwidth] if upload.bandwidth else []
         # fmt: off
+        ended: process.Ended | None = None
+        trouble: MediapipeError | None = None
         with self._listed(names) as listed, contextlib.ExitStack() as stack:
             stack.callback(watcher.end)
-            ended = process.run(
-                [*self._command("copy"), *options, *upload.extra_args, *listed, root,
-                 self.address(prefix)],
-                timeout=max(float(upload.stall_timeout), 2 * watcher.interval),
-                on_line=log.line,
-            )
+            try:
+                ended = process.run(
+                    [*self._command("copy"), *options, *upload.extra_args, *listed, root,
+                     self.address(prefix)],
+                    timeout=max(float(upload.stall_timeout), 2 * watcher.interval),
+                    on_line=log.line,
+                )
+            except Unavailable as stall:
+                trouble = stall  # what arrived before it can be proven all the same
         # fmt: on
         shown_as = {b2_names.as_json_shows(name): name for name in names}
         failures = {
             shown_as[name]: error for name, error in log.failures.items() if name in shown_as
         }
-        trouble = rclone_log.trouble(ended) if ended.status != 0 else None
-        # files that failed for reasons of their own are no trouble for the others
-        own = failures and ended.status != _FATAL and not isinstance(trouble, ConfigError)
-        return Copied(failures, None if own else trouble)
+        if ended is not None and ended.status != 0:
+            trouble = rclone_log.trouble(ended)
+            # files that failed for reasons of their own are no trouble for the others
+            if failures and ended.status != _FATAL and not isinstance(trouble, ConfigError):
+                trouble = None
+        return Copied(failures, trouble)
 
     def look(self, names: Sequence[str]) -> Mapping[str, RemoteObject]:
         """Look up objects in one child, one HEAD each; what is not in the answer is not there."""
@@ -105,7 +116,7 @@ class Rclone:
             # fmt: off
             ended = process.run(
                 [*self._command("lsjson"), "-R", "--hash", "--files-only", "--no-traverse",
-                 "--no-mimetype", "--use-json-log", "--retries", "1", "--low-level-retries", "3",
+                 "--no-mimetype", "--use-json-log", *_ONCE,
                  *listed, self.address("")],
                 timeout=_LOOK_TIMEOUT + len(names),
             )
@@ -119,7 +130,7 @@ class Rclone:
                 sha1 = str(hashes.get("sha1") or "").lower()
                 found[known] = RemoteObject(int(entry["Size"]), sha1, str(entry.get("ID") or ""))
         if len(found) < len(set(names)):
-            self._demand_bucket()
+            self.demand_bucket()
         return found
 
     def read(self, name: str, offset: int, count: int) -> bytes:
@@ -128,7 +139,7 @@ class Rclone:
             # fmt: off
             ended = process.run(
                 [*self._command("cat"), "--offset", str(offset), "--count", str(count),
-                 "--no-traverse", "--use-json-log", "--retries", "1", "--low-level-retries", "3",
+                 "--no-traverse", "--use-json-log", *_ONCE,
                  *listed, self.address("")],
                 timeout=_LOOK_TIMEOUT,
             )
@@ -145,22 +156,44 @@ class Rclone:
         # fmt: off
         ended = process.run(
             [*self._command("backend"), "cleanup", self.address(""), "-o", "max-age=24h",
-             "--use-json-log", "--retries", "1", "--low-level-retries", "3"],
+             "--use-json-log", *_ONCE],
             timeout=_LOOK_TIMEOUT,
         )
         # fmt: on
         if ended.status != 0:
             raise rclone_log.trouble(ended)
 
-    def _demand_bucket(self) -> None:
+    def why_hides(self) -> str:
+        """Tell which lifecycle rule hides our objects by their age, or give an empty string."""
+        bucket, _, folder = self._bucket_and_folder()
+        # fmt: off
+        ended = process.run(
+            [*self._command("backend"), "lifecycle", bucket, "--use-json-log", *_ONCE],
+            timeout=_LOOK_TIMEOUT,
+        )
+        # fmt: on
+        if ended.status != 0:
+            raise rclone_log.trouble(ended)
+        for rule in _json_list(ended.output or b"[]"):
+            days, prefix = rule.get("daysFromUploadingToHiding"), str(rule.get("fileNamePrefix"))
+            if days and (prefix.startswith(folder) or folder.startswith(prefix)):
+                return f"{bucket} hides {prefix or 'everything'} {days} days after its upload"
+        return ""
+
+    def _bucket_and_folder(self) -> tuple[str, str, str]:
+        """Cut `b2:bucket/folder` into the bucket's address, the slash, and the folder."""
+        match = re.match(r"([^:]*:/*[^/]*)(/?)(.*)", self._config.remote, re.DOTALL)
+        return (match[1], match[2], match[3]) if match else (self._config.remote, "", "")
+
+    def demand_bucket(self) -> None:
         """Demand that the bucket is there: rclone lists a missing one as empty, with status 0."""
         remote = self._config.remote
         # a key for one folder may not look at the bucket, and an empty folder is none on B2
-        for place in (remote, re.sub(r"^([^:]*:/*[^/]*).*$", r"\1", remote)):
+        for place in dict.fromkeys((remote, self._bucket_and_folder()[0])):
             # fmt: off
             ended = process.run(
                 [*self._command("lsf"), "--max-depth", "1", "--dirs-only", "--use-json-log",
-                 "--retries", "1", "--low-level-retries", "3", place],
+                 *_ONCE, place],
                 timeout=_LOOK_TIMEOUT,
             )
             # fmt: on
@@ -168,7 +201,10 @@ class Rclone:
                 return
             if ended.status != _NO_FOLDER:
                 raise rclone_log.trouble(ended)
-        raise ConfigError(f"{remote} does not exist", hint="check [rclone] remote")
+        raise ConfigError(
+            f"{remote} does not exist",
+            hint="check [rclone] remote, or make it: rclone mkdir",
+        )
 
     @contextlib.contextmanager
     def _listed(self, names: Sequence[str]) -> Iterator[list[str]]:

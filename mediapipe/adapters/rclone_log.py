@@ -19,7 +19,7 @@ _CAPS = re.compile(r"\(403 \w*cap_exceeded\)")
 _REFUSED = re.compile(r"\(401 \w+\)")
 _WRONG = re.compile(
     r"didn't find (?:section in config|backend)|unknown flag|bucket_id|bad_bucket|invalid argument"
-    r"|Config file .* not found|duplicate_bucket_name|restricted to"
+    r"|Config file .* not found|duplicate_bucket_name|restricted to|you must use bucket"
 )
 
 
@@ -42,6 +42,8 @@ class CopyLog:
         if entry.get("level") == "error" and entry.get("object"):
             self.failures[str(entry["object"])] = str(entry.get("msg", ""))
             return False
+        if entry.get("object") and "Copied" in str(entry.get("msg")):
+            self.failures.pop(str(entry["object"]), None)  # a later attempt went well
         stats = entry.get("stats")
         if not isinstance(stats, dict):
             return bool(entry.get("object"))

@@ -9,6 +9,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mediapipe.plan import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -56,6 +58,8 @@ def look(path: str) -> File | None:
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError:  # NUL or half a character: no disk has such a name
+        raise OSError(errno.EINVAL, "is no possible name", shown(path)) from None
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "is no regular file", path)
     return file_from(path, found)

@@ -102,10 +102,11 @@ def read(path: str) -> Marker | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", path)
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", path)
         return None if found.st_size > _MARKER_MAX else _parse(file.read())
 
 
@@ -140,6 +141,8 @@ _OBJECT: dict[str, type] = {"remote": str, "size": int, "sha1": str}
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError(value)
+    if isinstance(value, str):
+        os.fsencode(value)  # half a character is no name: UnicodeEncodeError, a ValueError
     return value
 
 
@@ -152,6 +155,8 @@ def why_not_replaceable(path: str) -> str:
         found = os.lstat(path)
     except FileNotFoundError:
         return ""
+    if not stat.S_ISREG(found.st_mode):
+        return "" if not stat.S_ISDIR(found.st_mode) else f"a folder stands at {path}; rename it"
     if found.st_size > _FOREIGN_MAX and read(path) is None:
         return f"a file that is no marker stands at {path}; rename it"
     if found.st_nlink > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -46,10 +47,17 @@ def inspect(path: str, known: str | None) -> Root:
 
 def _read(path: str) -> str:
     try:
-        with open(os.path.join(path, NAME), encoding="ascii", errors="replace") as file:
-            return file.read(100).strip()
+        # a fifo in its place must not hang the job
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
+        descriptor = os.open(os.path.join(path, NAME), flags)
     except FileNotFoundError:
         return ""
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, f"its {NAME} is no regular file")
+        return os.read(descriptor, 100).decode("ascii", "replace").strip()
+    finally:
+        os.close(descriptor)
 
 
 def adopt(root: Root) -> str:

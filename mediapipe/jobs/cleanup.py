@@ -6,29 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import holdings, layout
-from mediapipe.deletion import Delete, Folders, Steps, read_folders, void_markers
+from mediapipe.claims import claims_of
+from mediapipe.confirming import look_up
+from mediapipe.deletion import Delete, Steps, void_markers
 from mediapipe.errors import Unavailable
-from mediapipe.judging import (
-    Rules,
-    remote_name,
-    unproven,
-    why_keep,
-    why_not_due,
-    why_unproven,
-    why_unsure,
-    why_void,
-)
+from mediapipe.folders import Folders, read_folders
+from mediapipe.judging import Rules, leftovers, why_keep, why_not_due, why_unproven
 from mediapipe.plan import Kept, Plan, clock, duration
-from mediapipe.records import Wanted
 from mediapipe.runner import Context, Report, execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mediapipe.history import History
-    from mediapipe.holdings import Candidate, Claims
+    from mediapipe.claims import Claims
+    from mediapipe.holdings import Candidate
     from mediapipe.ports import Remote, RemoteObject, Torrent, TorrentClient
-    from mediapipe.records import Proven
     from mediapipe.runner import Result
 
 
@@ -94,12 +86,9 @@ def scan(
     """Read qBittorrent, the disk and, for what is proven so far, the remote."""
     config, history, now = context.config, context.history, context.now
     torrents = client.torrents()
+    first_look = history.last("base taken") is None and not options.accept_loss
     refused = _loss(torrents, context, options)
-    history.seed(
-        {torrent.hash: torrent.name for torrent in torrents if torrent.complete},
-        {torrent.hash: torrent.name for torrent in torrents if not torrent.complete},
-        now,
-    )
+    history.seed(torrents, now)
     seeded = history.seeded()
     due: list[Torrent] = []
     kept: list[Kept] = []
@@ -117,18 +106,17 @@ def scan(
         history.sight("orphan", (), now)
         history.want(())
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
-    claims = holdings.claims_of(torrents, client)
+    claims = claims_of(torrents, client)
+    if claims.blind:
+        refused = refused or f"no orphan is touched: {claims.blind}"
     found = [
         *(holdings.of_intent(intent, config) for intent in begun),
-        *(
-            holdings.of_torrent(one, claims, config.paths.completed, seeded[one.hash])
-            for one in due
-        ),
-        *_orphans(context, claims, options),
+        *(holdings.of_torrent(one, claims, config, seeded[one.hash]) for one in due),
+        *_orphans(context, claims, options, first_look=first_look),
     ]
     candidates = holdings.complete(found, claims, config, history)
     history.want(leftovers(candidates, rules))
-    objects = _look(candidates, rules, remote, history)
+    objects = look_up(candidates, rules, remote, context)
     kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     names = {torrent.hash: torrent.name for torrent in torrents}
     folders = read_folders(candidates, layout.reserved(config), config)
@@ -142,9 +130,9 @@ def _loss(torrents: Sequence[Torrent], context: Context, options: Options) -> st
     """
     history, most = context.history, context.config.cleanup.max_torrent_loss
     listed = {torrent.hash for torrent in torrents}
-    known = history.known_torrents()
     # what we had begun to remove when we were interrupted is no loss
-    lost = known - listed - {intent.hash for intent in history.intents()}
+    known = history.known_torrents() - {intent.hash for intent in history.intents()}
+    lost = known - listed
     hint = "if that is right, run once with --accept-loss"
     reason = ""
     if not listed and (known or history.last("base taken") is None):
@@ -160,7 +148,9 @@ def _loss(torrents: Sequence[Torrent], context: Context, options: Options) -> st
     return ""
 
 
-def _orphans(context: Context, claims: Claims, options: Options) -> Iterator[Candidate]:
+def _orphans(
+    context: Context, claims: Claims, options: Options, *, first_look: bool
+) -> Iterator[Candidate]:
     """Give the downloads that no torrent holds, each with the reason if it must wait."""
     config, now = context.config, context.now
     found = dict(holdings.orphan_items(config, claims, []))
@@ -174,56 +164,9 @@ def _orphans(context: Context, claims: Claims, options: Options) -> Iterator[Can
             f"no torrent holds it since {clock(seen.first)}; if that stays so, it may go in "
             f"{duration(left)}, by the second run at the earliest"
         )  # fmt: skip
+        if first_look:  # also after history was lost: that may delay a deletion, never cause one
+            grace = "no torrent holds it, but this is the first look at qBittorrent's list"
         yield holdings.of_orphan(path, category, config, grace)
-
-
-def leftovers(candidates: Sequence[Candidate], rules: Rules) -> Iterator[Wanted]:
-    """Give the files of due torrents that upload has to take, so that their torrents may go.
-
-    They go to `<uncategorized_remote>/<torrent name>/`, as the torrent has them below its own
-    folder. A candidate about which anything is unsure is left out.
-    """
-    if rules.config.upload.leftovers != "upload":
-        return
-    for candidate in candidates:
-        torrent = candidate.torrent
-        if torrent is None or layout.library_of(rules.config, torrent.category) is None:
-            continue  # what is uncategorized is uploaded anyway
-        if any(why_unsure(one, candidate, rules) for one in candidate.holdings):
-            continue
-        if files := unproven(candidate, rules):
-            own = layout.item_of(files[0].path, rules.config)
-            whole = all(layout.inside(one.path, own) for one in candidate.holdings)
-            folder = own if whole else torrent.save_path
-            paths = tuple(one.path for one in files)
-            yield Wanted(torrent.hash, torrent.name, folder, paths)
-
-
-def _look(
-    candidates: Sequence[Candidate],
-    rules: Rules,
-    remote: Callable[[], Remote],
-    history: History,
-) -> Mapping[str, RemoteObject]:
-    """Look up, in one child, the objects of the candidates that only the remote can still keep."""
-    asked = {
-        remote_name(one, rules)
-        for candidate in candidates
-        if not why_keep(candidate, rules)
-        for one in _objects(candidate)
-    }
-    objects = remote().look(sorted(asked)) if asked else {}
-    for candidate in candidates:
-        for one in _objects(candidate):
-            if remote_name(one, rules) in asked and why_void(one, objects, rules):
-                history.disprove(one.remote, one.sha1)
-    return objects
-
-
-def _objects(candidate: Candidate) -> Iterator[Proven]:
-    for holding in candidate.holdings:
-        for proof in holding.proofs:
-            yield from proof.objects
 
 
 def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
@@ -231,11 +174,12 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
     kept = list(world.kept)
     going: list[Candidate] = []
     orphans: list[Candidate] = []
-    disproved: list[Delete] = []
+    disproved: dict[str, Delete] = {}
     for candidate in world.candidates:
         reason = why_keep(candidate, rules)
         if not reason and (reason := why_unproven(candidate, world.objects, rules)):
-            disproved += void_markers(candidate, world.objects, world.folders, rules)
+            for step in void_markers(candidate, world.objects, world.folders, rules):
+                disproved.setdefault(step.path, step)
         if reason:
             kept.append(Kept(candidate.name, reason))
         elif candidate.torrent is None and not candidate.intent:
@@ -257,10 +201,10 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
         Kept(one.name, f"max_deletes = {most} files are reached; it goes in a later run")
         for one in waiting
     ]
-    steps = Steps(rules, world.folders, world.objects)
+    steps = Steps(rules, world.folders, world.objects, disproved)
     chosen = [*going, *orphans]
     staying = frozenset(world.names) - {one.key for one in chosen}
-    actions = list(disproved)
+    actions = list(disproved.values())
     for number, candidate in enumerate(chosen):
         later = frozenset(one.key for one in chosen[number + 1 :])
         actions += steps.of(candidate, later, staying)

@@ -181,7 +181,9 @@ def why_unsettled(item: Item, settle: int, now: float) -> str:
     whose ctime is new, not a copy in progress.
     """
     for file in item.files.values():
-        age = now - file.changed_ns / 1e9
+        # a file may claim to be of the future; its ctime is this host's own clock
+        changed = file.ctime_ns if file.mtime_ns / 1e9 > now else file.changed_ns
+        age = now - changed / 1e9
         imported = file.links > 1 and now - file.mtime_ns / 1e9 >= settle
         if age < settle and not imported:
             return (

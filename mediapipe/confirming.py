@@ -1,0 +1,68 @@
+"""Ask the remote, in the run that deletes, whether it has what this host believes it to have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mediapipe.errors import ConfigError, Refused
+from mediapipe.judging import remote_name, why_keep, why_void
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from mediapipe.holdings import Candidate
+    from mediapipe.judging import Rules
+    from mediapipe.ports import Remote, RemoteObject
+    from mediapipe.records import Proven
+    from mediapipe.runner import Context
+
+_DAY = 86400.0
+
+
+def look_up(
+    candidates: Sequence[Candidate],
+    rules: Rules,
+    remote: Callable[[], Remote],
+    context: Context,
+) -> Mapping[str, RemoteObject]:
+    """Look up, in one child, the objects of the candidates that only the remote can still keep."""
+    asked = {
+        remote_name(one, rules)
+        for candidate in candidates
+        if not why_keep(candidate, rules)
+        for one in _objects(candidate)
+    }
+    if not asked:
+        return {}
+    _demand_that_nothing_hides(remote(), context)
+    objects = remote().look(sorted(asked))
+    for candidate in candidates:
+        for one in _objects(candidate):
+            if remote_name(one, rules) in asked and why_void(one, objects, rules):
+                context.history.disprove(one.remote, one.sha1)
+    return objects
+
+
+def _demand_that_nothing_hides(remote: Remote, context: Context) -> None:
+    """Refuse all deletions while a rule of the bucket hides what we upload by its age.
+
+    The rules are read once a day. A key that may not read them is told of, and nothing more.
+    """
+    last = context.history.last("lifecycle read")
+    if last is not None and 0 <= context.now - last < _DAY:
+        return
+    try:
+        if reason := remote.why_hides():
+            raise Refused(
+                f"nothing is deleted: {reason}",
+                hint="remove that rule; B2 would hide what Jellyfin plays",
+            )
+    except ConfigError as error:
+        context.tell("remote.unreadable", level="warning", job="cleanup", reason=str(error))
+    context.history.done("lifecycle read", context.now)
+
+
+def _objects(candidate: Candidate) -> Iterator[Proven]:
+    for holding in candidate.holdings:
+        for proof in holding.proofs:
+            yield from proof.objects

@@ -1,0 +1,89 @@
+"""The folders that a deletion may empty: what is in them, beside what, and which never go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mediapipe.disk import marker
+from mediapipe.disk.index import File, look
+from mediapipe.layout import item_of
+from mediapipe.names import matcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mediapipe.config import Config
+    from mediapipe.holdings import Candidate
+
+_HELD_OPEN = (".nfs", ".fuse_hidden")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders that deletions may empty, as they were read, and those that never go."""
+
+    listing: Mapping[str, frozenset[str]]
+    """Folder → names in it; a folder that could not be read is missing here."""
+    reserved: frozenset[str]
+    markers: Mapping[str, File] = field(default_factory=dict)
+    """Marker path → the marker as it was found beside a name or an item that may go."""
+    absent: frozenset[str] = frozenset()
+    """Names and items that surely are not there any more."""
+    debris: Mapping[str, File] = field(default_factory=dict)
+    """Path → a file that `ignore` matches: no part of an item, it goes with its folder."""
+
+
+def read_folders(
+    candidates: Iterable[Candidate], reserved: frozenset[str], config: Config
+) -> Folders:
+    """Read the folders above every name that may go, and the markers beside them."""
+    listing: dict[str, frozenset[str]] = {}
+    markers: dict[str, File] = {}
+    absent = set()
+    debris: dict[str, File] = {}
+    ignored = matcher(config.upload.ignore)
+    for candidate in candidates:
+        for holding in candidate.holdings:
+            for name in holding.names or (holding.path,):
+                folder = os.path.dirname(name)
+                while folder not in reserved and folder not in listing and folder != "/":
+                    with contextlib.suppress(OSError):
+                        listing[folder] = frozenset(os.listdir(folder))
+                        debris |= _debris(folder, listing[folder], ignored)
+                    folder = os.path.dirname(folder)
+                for item in {name, item_of(name, config)}:
+                    if not os.path.lexists(item):
+                        absent.add(item)
+                    path = marker.marker_path(item)
+                    if path not in markers and (found := _our_marker(path)):
+                        markers[path] = found
+    return Folders(listing, reserved, markers, frozenset(absent), debris)
+
+
+def _debris(folder: str, names: Iterable[str], ignored: Callable[[str], bool]) -> dict[str, File]:
+    """Give the ignored files of a folder that may go with it.
+
+    That is no marker, nothing with further links, and nothing that somebody still has open.
+    """
+    found = {}
+    for name in names:
+        if ignored(name) and not name.endswith(marker.SUFFIX) and not name.startswith(_HELD_OPEN):
+            with contextlib.suppress(OSError):
+                file = look(f"{folder}/{name}")
+                if file is not None and file.links == 1:
+                    found[file.path] = file
+    return found
+
+
+def _our_marker(path: str) -> File | None:
+    """Give a marker that may go with its item: ours, or an empty one."""
+    try:
+        file = look(path)
+        if file and (file.size == 0 or marker.read(path) is not None):
+            return file
+    except OSError:
+        pass
+    return None

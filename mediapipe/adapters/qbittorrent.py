@@ -60,7 +60,9 @@ class Qbittorrent:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                self._call(self._client.app_version)
+                version = self._call(self._client.app_version, str)
+                if not version.startswith("v"):
+                    raise self._stranger(f"version {version!r}")
             except Unavailable:
                 if time.monotonic() + _RETRY_EVERY > deadline:
                     raise
@@ -84,7 +86,10 @@ class Qbittorrent:
         """Create a category, and see that it is there."""
         refused = f"qBittorrent refuses the category {name!r} at {save_path}"
         try:
-            self._call(lambda: self._client.torrents_create_category(name, save_path=save_path))
+            self._call(
+                lambda: self._client.torrents_create_category(name, save_path=save_path),
+                known=(api.Conflict409Error,),
+            )
         except api.Conflict409Error:
             raise ActionFailed(refused) from None
         if name not in self.categories():
@@ -102,7 +107,9 @@ class Qbittorrent:
         """
         folder = torrent.save_path.rstrip("/")
         try:
-            answer = self._call(lambda: self._client.torrents_files(torrent.hash), list)
+            answer = self._call(
+                lambda: self._client.torrents_files(torrent.hash), list, (api.NotFound404Error,)
+            )
         except api.NotFound404Error:
             return ()
         return self._checked(
@@ -146,14 +153,21 @@ class Qbittorrent:
             added_on=int(one.get("added_on") or 0),
         )
 
-    def _call(self, request: Callable[[], Any], kind: type = object) -> Any:
+    def _call(
+        self,
+        request: Callable[[], Any],
+        kind: type = object,
+        known: tuple[type[api.APIError], ...] = (),
+    ) -> Any:
         """Do one request and demand an answer of a kind; its failures become ours.
 
-        Conflict and not-found go to the caller, which may know what they mean there.
+        `known` are answers that mean something to the caller, and go to it as they are.
         """
         url = self._config.url
         try:
             answer = request()
+        except known:
+            raise
         except api.LoginFailed:
             raise LoginRefused(
                 "qbittorrent",
@@ -168,8 +182,6 @@ class Qbittorrent:
             ) from None
         except api.Forbidden403Error as error:
             raise self._forbidden(str(error)) from None
-        except (api.Conflict409Error, api.NotFound404Error):
-            raise
         except (api.APIError, OSError, ValueError) as error:
             raise Unavailable(
                 f"qBittorrent at {url} does not answer: {_first_line(error)}",

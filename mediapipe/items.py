@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
@@ -50,14 +51,18 @@ class Item:
         """Give the object's name for one of `files`."""
         return f"{self.prefix}/{name}"
 
-    @property
+    @cached_property
     def archives(self) -> Mapping[str, tuple[str, ...]]:
         """First volume → all volumes, of what will be extracted: uncategorized archives alone."""
         return volumes_of(self.files) if self.uncategorized else {}
 
     def first_volume(self, name: str) -> str | None:
         """Give the first volume of the archive that a file is a volume of, or None."""
-        return next((first for first, volumes in self.archives.items() if name in volumes), None)
+        return self._firsts.get(name)
+
+    @cached_property
+    def _firsts(self) -> Mapping[str, str]:
+        return {name: first for first, volumes in self.archives.items() for name in volumes}
 
     @property
     def place(self) -> str:

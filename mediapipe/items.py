@@ -212,15 +212,8 @@ def _uncategorized(container: str, config: Config, unreadable: list[str]) -> Ite
             trouble = trouble or next((f"unreadable: {line}" for line in unread), "")
         else:
             trouble = _why_odd(entry.path)
-        item = _item(
-            entry.path,
-            container,
-            prefix,
-            files,
-            uncategorized=True,
-            waiting=waiting,
-            trouble=trouble,
-        )
+        place = (entry.path, container, prefix)
+        item = _item(*place, files, uncategorized=True, waiting=waiting, trouble=trouble)
         if item is not None and not _marked(item, config):
             yield item
 

@@ -153,8 +153,9 @@ def _run_job(options: Namespace) -> int:
             ended = error if isinstance(error, MediapipeError) else _STOPPED
             _note(ended, context, options)
             remember(ended.outcome, (0, 0, 0), str(ended))
+            ended.told = True
             tell("job.finished", level="error", job=options.verb, outcome=ended.outcome,
-                 reason=str(ended))  # fmt: skip
+                 reason=str(ended), hint=ended.hint or None)  # fmt: skip
             raise
         if report.trouble or report.results:
             _note(report.trouble, context, options)
@@ -182,6 +183,7 @@ def _finished(report: Report, seconds: float, tell: Tell) -> None:
         job=report.job,
         outcome=report.outcome,
         reason=report.reason,
+        hint=report.hint or None,
         planned=report.count("planned"),
         done=report.count("done"),
         failed=report.count("failed"),

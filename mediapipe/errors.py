@@ -38,6 +38,8 @@ class MediapipeError(Exception):
         """Keep the message and the hint apart; `str()` gives the message alone."""
         super().__init__(message)
         self.hint = hint
+        self.told = False
+        """Whether the log has it already."""
 
 
 class UsageError(MediapipeError):

@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3}
@@ -40,7 +40,7 @@ class Log:
         import structlog
 
         processors: list[Any] = [structlog.processors.add_log_level]
-        if _stderr_is_journal():
+        if is_journal(sys.stderr):
             processors.append(self._to_journal)
         elif sys.stderr.isatty():
             processors.append(structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
@@ -88,13 +88,13 @@ def _field(key: str, value: str) -> bytes:
     return key.encode() + b"=" + raw + b"\n"
 
 
-def _stderr_is_journal() -> bool:
-    """Tell by systemd's own mark, `$JOURNAL_STREAM` = device:inode of the standard error."""
-    stream = os.environ.get("JOURNAL_STREAM")
-    if not stream:
+def is_journal(stream: TextIO) -> bool:
+    """Tell by systemd's own mark, `$JOURNAL_STREAM` = device:inode of the standard streams."""
+    mark = os.environ.get("JOURNAL_STREAM")
+    if not mark:
         return False
     try:
-        found = os.fstat(sys.stderr.fileno())
+        found = os.fstat(stream.fileno())
     except (OSError, ValueError):
         return False
-    return stream == f"{found.st_dev}:{found.st_ino}"
+    return mark == f"{found.st_dev}:{found.st_ino}"

@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from mediapipe.log import is_journal
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def print_report(report: Report, seconds: float, *, as_json: bool, verbose: bool
     if as_json:
         sys.stdout.write(json.dumps({**report.as_json(), "seconds": round(seconds, 3)}) + "\n")
         return
+    if is_journal(sys.stdout) and not report.rehearsal:
+        return  # the log has told each action and the counts, and says nothing of an idle pass
     lines = [_line(result) for result in report.results]
     if verbose or report.rehearsal or sys.stdout.isatty():
         lines += [f"{'keep':>7}  {shown(kept.path)}: {kept.reason}" for kept in report.kept]
@@ -43,6 +46,8 @@ def print_error(error: MediapipeError, *, job: str | None, dry_run: bool, as_jso
             nothing: dict[str, object] = {"actions": [], "kept": [], "seconds": 0.0}
             fields = {"job": job, "dry_run": dry_run, **fields, **nothing}
         sys.stdout.write(json.dumps({**fields, "hint": error.hint or None}) + "\n")
+    if error.told and is_journal(sys.stderr):
+        return
     sys.stderr.write(f"{error.outcome}: {shown_lines(str(error))}\n")
     if error.hint:
         sys.stderr.write(f"hint: {error.hint}\n")

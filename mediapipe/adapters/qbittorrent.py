@@ -184,7 +184,7 @@ class Qbittorrent:
             raise self._forbidden(str(error)) from None
         except (api.APIError, OSError, ValueError) as error:
             raise Unavailable(
-                f"qBittorrent at {url} does not answer: {_first_line(error)}",
+                f"qBittorrent at {url} does not answer: {_why_silent(error)}",
                 hint="is it running, and is [qbittorrent] url right?",
             ) from None
         except (KeyError, TypeError, AttributeError) as error:
@@ -218,6 +218,15 @@ class Qbittorrent:
             hint="set [qbittorrent] username and password_file or api_key_file, or let localhost "
             "in without one in its WebUI settings",
         )
+
+
+def _why_silent(error: Exception) -> str:
+    """Say in two words what the library says in ten lines."""
+    text = str(error)
+    for words in ("Connection refused", "timed out", "Name or service not known"):
+        if words in text:
+            return words.lower()
+    return _first_line(error)
 
 
 def _first_line(what: object) -> str:

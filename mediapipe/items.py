@@ -221,7 +221,10 @@ def _uncategorized(container: str, config: Config, unreadable: list[str]) -> Ite
 def _leftovers(wanted: Wanted, config: Config) -> Iterator[Item]:
     """Give what cleanup wants of one due torrent: an item for each entry that it lies in."""
     name = wanted.name.replace("/", "_").strip(".") or wanted.hash
-    prefix = f"{config.upload.uncategorized_remote}/{name}"
+    base, prefix = wanted.folder, f"{config.upload.uncategorized_remote}/{name}"
+    if os.path.basename(base) == name:
+        # named alike on both sides: torrents of one category folder share a child
+        base, prefix = os.path.dirname(base), config.upload.uncategorized_remote
     groups: dict[str, dict[str, File]] = defaultdict(dict)
     for path in wanted.paths:
         try:
@@ -229,9 +232,9 @@ def _leftovers(wanted: Wanted, config: Config) -> Iterator[Item]:
         except OSError:
             continue
         if found is not None and layout.inside(path, wanted.folder):
-            groups[layout.item_of(path, config)][path[len(wanted.folder) + 1 :]] = found
+            groups[layout.item_of(path, config)][path[len(base) + 1 :]] = found
     for own, files in groups.items():
-        item = Item(own, wanted.folder, prefix, files, uncategorized=True)
+        item = Item(own, base, prefix, files, uncategorized=True)
         if not _marked(item, config):
             yield item
 

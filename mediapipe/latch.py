@@ -39,7 +39,7 @@ def demand_open(context: Context, service: str, job: str, path: str) -> None:
         )
     for subject in (f"cap {service}", f"outage {service} {job}"):
         pause = pauses.get(subject)
-        if pause is not None and pause.until > context.now and pause.fingerprint == mark:
+        if pause is not None and pause.lasts(context.now, mark):
             raise Unavailable(
                 f"{pause.reason} (nothing was sent this time; asked again {clock(pause.until)})",
                 hint=f"`touch {path}` to ask now",

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from mediapipe.disk.index import Identity
 
+_LONGEST = 86400.0
+
 
 @dataclass(frozen=True)
 class Proven:
@@ -77,3 +79,10 @@ class Pause:
     tries: int
     reason: str
     fingerprint: str
+
+    def lasts(self, now: float, fingerprint: str) -> bool:
+        """Whether it goes on: for the same thing, and not longer than any pause is meant to be.
+
+        One that ends later than in a day was made while the clock was wrong.
+        """
+        return self.fingerprint == fingerprint and 0 < self.until - now <= _LONGEST

@@ -168,7 +168,7 @@ def why_keep(
 def why_paused(action: Upload | Extract, pauses: Mapping[str, Pause], now: float) -> str:
     """Tell until when something that failed lately is left alone, or give an empty string."""
     pause = pauses.get(action.path)
-    if pause and pause.until > now and pause.fingerprint == fingerprint(action.item):
+    if pause and pause.lasts(now, fingerprint(action.item)):
         times = "once" if pause.tries == 1 else f"{pause.tries} times"
         return f"failed {times} ({pause.reason}); tried again {clock(pause.until)}"
     return ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import zipfile
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -21,9 +23,14 @@ _RATIO_FROM = 1 << 30
 _ROOM = 1 << 30
 """Bytes that stay free on the scratch disk beside what is extracted."""
 
+_7Z = b"7z\xbc\xaf\x27\x1c"
+_ZIP_END = 4096
+"""Bytes: the end records of a zip, with room for what its writer may have added."""
+_RAR_SPARE = 1 << 20
+"""Bytes that headers may take in a rar, beside a tenth for its recovery record."""
+
 _SINGLE = re.compile(r"\.(?:zip|7z)$", re.IGNORECASE)
 _PART = re.compile(r"^(?P<stem>.*)\.part(?P<number>\d+)\.rar$", re.IGNORECASE | re.DOTALL)
-_SPLIT = re.compile(r"^(?P<stem>.*\.(?:7z|zip))\.(?P<number>\d{3})$", re.IGNORECASE | re.DOTALL)
 _OLD = re.compile(
     r"^(?P<stem>.*)\.(?:rar|(?P<letter>[r-z])(?P<number>\d\d))$", re.IGNORECASE | re.DOTALL
 )
@@ -32,15 +39,14 @@ _OLD = re.compile(
 def volumes_of(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Give first volume → all volumes, in order, of the archives among some names.
 
-    A set whose first volume is missing is no archive that could be opened: its files are files.
+    A set whose first volume is missing is no archive that could be opened: its files are files. So
+    are `.7z.001` and its like: nothing in them tells which file is the last.
     """
     found: dict[str, tuple[str, ...]] = {}
     sets: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
     for name in sorted(names):
         if match := _PART.match(name):
             sets["part", match["stem"].lower()][int(match["number"]) - 1] = name
-        elif match := _SPLIT.match(name):
-            sets["split", match["stem"].lower()][int(match["number"]) - 1] = name
         elif match := _OLD.match(name):
             number = 0 if match["letter"] is None else _old_number(match)
             sets["old", match["stem"].lower()][number] = name
@@ -77,6 +83,37 @@ def why_refused(listing: Listing, volumes: Mapping[str, int], *, most: int, free
     if total + _ROOM > free:
         return f"it would unpack to {human(total)}, and only {human(free)} are free for that"
     return ""
+
+
+def unaccounted(listing: Listing, path: str, size: int) -> bool:
+    """Whether an archive may hold more than its list shows; `size` is that of all volumes in bytes.
+
+    What stands behind an archive in one file, or in a directory that the list leaves out, is not
+    extracted, and nothing would be left of it. Raises OSError where the file cannot be read.
+    """
+    names = sorted(member.name for member in listing.members if not member.folder)
+    if zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                entries = [one for one in archive.infolist() if not one.is_dir()]
+                start = min((one.header_offset for one in archive.infolist()), default=0)
+                end = archive.start_dir + sum(_record(one) for one in archive.infolist())
+        except (zipfile.BadZipFile, NotImplementedError, ValueError):
+            return True
+        tail = size - end - len(archive.comment)
+        return len(entries) != len(names) or start != 0 or tail > _ZIP_END
+    with open(path, "rb") as file:
+        head = file.read(32)
+    if head.startswith(_7Z):
+        offset, length = struct.unpack_from("<QQ", head, 12)
+        return bool(size != len(head) + offset + length)
+    spare = size - sum(member.packed for member in listing.members)
+    return spare > _RAR_SPARE + size // 10
+
+
+def _record(one: zipfile.ZipInfo) -> int:
+    """Give the bytes of a member's entry in the directory of a zip."""
+    return 46 + len(one.orig_filename.encode(errors="replace")) + len(one.extra) + len(one.comment)
 
 
 def _why_member_refused(members: Iterable[Member]) -> str:

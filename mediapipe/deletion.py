@@ -136,7 +136,9 @@ class Steps:
         # what has no proof of its own goes first: a crash must leave the file that it stands beside
         steps += [*sorted(files, key=lambda one: bool(one.proof)), *links]
         markers = list(self._markers(candidate, names))
-        return [*steps, *markers, *self._folders_emptied(candidate, names)]
+        folders = list(self._folders_emptied(candidate, names))
+        markers += self._markers(candidate, names)  # of items that were folders
+        return [*steps, *markers, *folders]
 
     def _file_steps(self, holding: Holding, candidate: Candidate) -> Iterator[Delete]:
         file = holding.file
@@ -178,17 +180,14 @@ class Steps:
                                  file=found)  # fmt: skip
 
     def _goes(self, item: str) -> bool:
-        """Whether nothing is left of an item: its file goes, or its folder is empty by then."""
-        if item in self._gone:
-            return True
-        if item in self._folders.listing:
-            return self._emptied(item)
-        return item in self._folders.absent
+        """Whether nothing is left of an item: its file goes, or its folder."""
+        return item in self._gone or item in self._folders.absent
 
     def _emptied(self, folder: str) -> bool:
+        """Whether nothing is left in a folder but what goes with it."""
         names = self._folders.listing.get(folder)
         return names is not None and all(
-            path in self._gone or path in self._folders.debris or self._emptied(path)
+            path in self._gone or path in self._folders.debris
             for path in (f"{folder}/{name}" for name in names)
         )
 

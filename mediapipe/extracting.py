@@ -2,65 +2,101 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 from typing import TYPE_CHECKING
 
-from mediapipe.archives import why_refused
+from mediapipe.archives import unaccounted, why_refused
 from mediapipe.disk.index import File, file_from, walk
-from mediapipe.errors import ActionFailed
+from mediapipe.errors import ActionFailed, ConfigError, Unavailable
+from mediapipe.layout import inside
 from mediapipe.plan import human, shown
 from mediapipe.sending import send
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mediapipe.items import Extract
     from mediapipe.ports import Archives, Remote
     from mediapipe.records import Proven
     from mediapipe.runner import Context
 
-_PREFIX = "mediapipe-"
+_PREFIX, _RECORD = "mediapipe-", "scratch "
 _SPARE = 256 << 20
 """Bytes that are left free on the scratch disk whatever an archive unpacks to."""
 
 
-def sweep(folder: str) -> None:
-    """Remove the scratch that a crash left; only what bears our prefix is ours."""
+def sweep(context: Context) -> None:
+    """Remove the scratch that a crash left: what we made ourselves, by our own record."""
+    for name in context.history.events(_RECORD):
+        shutil.rmtree(os.path.join(context.config.paths.extracted, name), ignore_errors=True)
+        context.history.forget(_RECORD + name)
+
+
+@contextlib.contextmanager
+def _scratch(path: str, context: Context) -> Iterator[str]:
+    """Make a scratch folder for an archive, and remove it on every way out."""
+    root = context.config.paths.extracted
+    real = os.path.realpath(root)
+    for library in context.config.libraries.values():
+        _demand_apart(real, os.path.realpath(library.root), root)
+    _demand_apart(real, os.path.realpath(context.config.paths.completed), root)
+    name = _PREFIX + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    folder = os.path.join(root, name)
     try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    for name in names:
-        if name.startswith(_PREFIX):
-            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+        os.makedirs(root, exist_ok=True)
+        os.mkdir(folder, 0o700)
+    except OSError as error:
+        raise Unavailable(f"cannot make {folder}: {error.strerror}") from None
+    context.history.done(_RECORD + name, context.now)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        context.history.forget(_RECORD + name)
+
+
+def _demand_apart(scratch: str, place: str, root: str) -> None:
+    if scratch == place or inside(scratch, place) or inside(place, scratch):
+        raise ConfigError(
+            f"paths.extracted: {root} leads to {scratch}, which is not apart from {place}",
+            hint="name a folder of its own: it is emptied after each archive",
+        )
 
 
 def extract_and_send(
     action: Extract, taken: set[str], context: Context, remote: Remote, archives: Archives
-) -> tuple[Proven, ...]:
+) -> tuple[tuple[Proven, ...], frozenset[str]]:
     """Extract an archive and prove each member on the remote.
 
+    Gives the objects of all members, and the names of the files that they were read from: a file
+    that only looks like a volume is not proven by them.
+
     `taken` are the remote names that something else of the item has: where a member would have one
-    of them, all members go below the archive's own name. An archive without any member is sent as
-    it is. Raises ActionFailed, with the reason.
+    of them, all members go below the archive's own name. An archive without any member, or with
+    more in it than its list shows, is sent as it is. Raises ActionFailed, with the reason.
     """
     item, upload = action.item, context.config.upload
     path = item.files[action.first].path
-    root = context.config.paths.extracted
-    scratch = os.path.join(root, _PREFIX + hashlib.sha256(os.fsencode(path)).hexdigest()[:16])
-    os.makedirs(root, exist_ok=True)
-    try:
-        os.mkdir(scratch, 0o700)
+    with _scratch(path, context) as scratch:
         listing = archives.list(path)
-        volumes = {os.path.basename(name): file.size for name, file in action.files.items()}
+        used = {
+            name: file
+            for name, file in action.files.items()
+            if os.path.basename(name) in listing.volumes or name == action.first
+        }
+        volumes = {os.path.basename(name): file.size for name, file in used.items()}
         if reason := why_refused(
-            listing, volumes, most=upload.max_extracted_size, free=_free(root)
+            listing, volumes, most=upload.max_extracted_size, free=_free(scratch)
         ):
             raise ActionFailed(f"refused: {reason}")
-        if not any(not member.folder for member in listing.members):
-            return _send(item.base, item.prefix, action.files, context, remote)
+        whole = sum(file.size for file in used.values())
+        if not any(not member.folder for member in listing.members) or unaccounted(
+            listing, path, whole
+        ):
+            return _send(item.base, item.prefix, used, context, remote), frozenset(used)
         archives.extract(
             path,
             scratch,
@@ -74,14 +110,14 @@ def extract_and_send(
         prefix = os.path.dirname(item.remote_name(action.first))
         if path == item.path:
             prefix = item.place  # the archive is the item itself: its name is the folder's
-        if any(f"{prefix}/{name}" in taken for name in files):
-            prefix = f"{prefix}/{os.path.basename(action.first)}"
+        own, number = f"{prefix}/{os.path.basename(action.first)}", 1
+        while any(f"{prefix}/{name}" in taken for name in files):
+            prefix = own if number == 1 else f"{own} ({number})"
+            number += 1
         for name in files:
             if reason := remote.why_not_storable(f"{prefix}/{name}"):
                 raise ActionFailed(f"its member {shown(name)}: {reason}")
-        return _send(scratch, prefix, files, context, remote)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        return _send(scratch, prefix, files, context, remote), frozenset(used)
 
 
 def _send(

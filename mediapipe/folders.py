@@ -47,6 +47,8 @@ def read_folders(
     ignored = matcher(config.upload.ignore)
     for candidate in candidates:
         for holding in candidate.holdings:
+            if holding.trouble:
+                continue  # it stays, and may have a name that no disk can have
             for name in holding.names or (holding.path,):
                 folder = os.path.dirname(name)
                 while folder not in reserved and folder not in listing and folder != "/":

@@ -162,6 +162,15 @@ class History:
         """Remember that something was done."""
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (event, now))
 
+    def events(self, prefix: str) -> tuple[str, ...]:
+        """Give what stands behind a prefix in the names of what was done."""
+        rows = self._db.execute("SELECT name FROM facts ORDER BY name")
+        return tuple(row[0][len(prefix) :] for row in rows if row[0].startswith(prefix))
+
+    def forget(self, event: str) -> None:
+        """Forget that something was done."""
+        self._db.execute("DELETE FROM facts WHERE name = ?", (event,))
+
     def take_base(self, listed: Iterable[str], now: float) -> None:
         """Take the present list as the base: what is known and not in it was removed elsewhere."""
         self.forget_torrents(self.known_torrents() - frozenset(listed))

@@ -73,7 +73,8 @@ class Item:
     def entry_path(self, name: str) -> str:
         """Give the path under which the marker knows one of `files` (CONTRACT: marker)."""
         path = self.files[name].path
-        return os.path.basename(path) if path == self.path else path[len(self.path) + 1 :]
+        inside = layout.inside(path, self.path)
+        return path[len(self.path) + 1 :] if inside else os.path.basename(path)
 
 
 @dataclass(frozen=True)
@@ -192,13 +193,16 @@ def _uncategorized(container: str, config: Config, unreadable: list[str]) -> Ite
     except OSError as error:
         unreadable.append(f"{container}: {error.strerror}")
         return
+    loose = {entry.name: entry for entry in entries if entry.is_file(follow_symlinks=False)}
+    sets = volumes_of(loose)  # volumes that lie loose are one item, named by the first
+    others = {name for first, volumes in sets.items() for name in volumes if name != first}
     for entry in entries:
-        if entry.path in reserved:
+        if entry.path in reserved or entry.name in others:
             continue
         trouble, files, waiting = "", {}, ""
-        if entry.is_file(follow_symlinks=False):
-            files[entry.name] = entry
-            waiting = entry.name if unfinished(entry.name) else ""
+        if entry.name in loose:
+            files = {name: loose[name] for name in sets.get(entry.name, (entry.name,))}
+            waiting = next((name for name in files if unfinished(name)), "")
         elif entry.is_dir(follow_symlinks=False):
             unread: list[str] = []
             for folder in walk(entry.path, unread):
@@ -292,8 +296,3 @@ def _is_of_today(entry: marker.Entry, item: Item, name: str, config: Config) -> 
     return item.first_volume(name) is not None and all(
         one.remote == place or layout.inside(one.remote, place) for one in entry.extracted
     )
-
-
-def fingerprint(item: Item) -> str:
-    """Give what changes when the item does: a failure of the old one says nothing of the new."""
-    return repr(sorted((name, file.identity) for name, file in item.files.items()))

@@ -173,11 +173,14 @@ def may_discard(holding: Holding, candidate: Candidate, rules: Rules) -> bool:
     return any(rules.discardable(part) for part in inside.split("/"))
 
 
-def leftovers(candidates: Sequence[Candidate], rules: Rules) -> Iterator[Wanted]:
+def leftovers(
+    candidates: Sequence[Candidate], listed: Sequence[Torrent], rules: Rules
+) -> Iterator[Wanted]:
     """Give the files of due torrents that upload has to take, so that their torrents may go.
 
     They go to `<uncategorized_remote>/<torrent name>/`, as the torrent has them below its own
-    folder. A candidate about which anything is unsure is left out.
+    folder; with a piece of its hash, where two torrents in the list have one name. A candidate
+    about which anything is unsure is left out.
     """
     if rules.config.upload.leftovers != "upload":
         return
@@ -187,12 +190,20 @@ def leftovers(candidates: Sequence[Candidate], rules: Rules) -> Iterator[Wanted]
             continue  # what is uncategorized is uploaded anyway
         if any(why_unsure(one, candidate, rules) for one in candidate.holdings):
             continue
-        if files := unproven(candidate, rules):
+        # what is in a library, too, goes up from there
+        files = [
+            one
+            for one in unproven(candidate, rules)
+            if not any(rules.library_holding(name) for name in one.names)
+        ]
+        if files:
             own = layout.item_of(files[0].path, rules.config)
             whole = all(layout.inside(one.path, own) for one in candidate.holdings)
             folder = own if whole else torrent.save_path
             paths = tuple(one.path for one in files)
-            yield Wanted(torrent.hash, torrent.name, folder, paths)
+            alike = sum(other.name == torrent.name for other in listed) > 1
+            name = f"{torrent.name} [{torrent.hash[:8]}]" if alike else torrent.name
+            yield Wanted(torrent.hash, name, folder, paths)
 
 
 def why_unproven(candidate: Candidate, objects: Mapping[str, RemoteObject], rules: Rules) -> str:

@@ -60,7 +60,7 @@ def note(error: MediapipeError | None, job: str, context: Context, path: str) ->
     elif isinstance(error, RemoteOut) and job == "upload":
         before = history.pauses().get(outage)
         tries = before.tries + 1 if before else 1
-        until = now + min(_FIRST * 2 ** (tries - 1), _LONGEST)
+        until = now + min(_FIRST * 2 ** min(tries - 1, 16), _LONGEST)
         history.pause(outage, Pause(until, tries, str(error), mark))
     elif error is None:
         history.unpause([outage])

@@ -147,13 +147,6 @@ class Remote(Protocol):
         """
         ...
 
-    def clear_unfinished(self) -> None:
-        """Cancel uploads that were begun more than a day ago and never finished.
-
-        They are billed and invisible. Versions, hidden ones too, are never touched.
-        """
-        ...
-
     def read(self, name: str, offset: int, count: int) -> bytes:
         """Read `count` bytes of an object from `offset` on."""
         ...
@@ -161,13 +154,15 @@ class Remote(Protocol):
 
 @dataclass(frozen=True)
 class Member:
-    """One entry of an archive; size in bytes, as the archive says."""
+    """One entry of an archive; sizes in bytes, as the archive says."""
 
     name: str
     size: int
     folder: bool
     link: bool
     encrypted: bool
+    packed: int = 0
+    """Bytes that it takes in the archive."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import functools
 import os
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from mediapipe import extracting, layout
 from mediapipe.disk import marker
-from mediapipe.disk.index import look, same
-from mediapipe.errors import ActionFailed, MediapipeError, Stale
-from mediapipe.items import Extract, Item, Upload, fingerprint
+from mediapipe.disk.index import fingerprint, look, same
+from mediapipe.errors import ActionFailed, Stale
+from mediapipe.items import Extract, Item, Upload
 from mediapipe.records import Pause, Proof
 from mediapipe.runner import Context, Result, attempt, lock
 from mediapipe.sending import send
@@ -20,15 +20,12 @@ from mediapipe.sending import send
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mediapipe.disk.index import File
     from mediapipe.ports import Archives, Remote
     from mediapipe.records import Proven
     from mediapipe.sending import Sent
 
-T = TypeVar("T", Upload, Extract)
 BATCH_FILES = 500
 _PAUSE, _LONGEST_PAUSE = 120.0, 6 * 3600.0
-_WEEK = 7 * 86400.0
 _SLICE = 900.0
 """Seconds after which no further batch is begun: the next run looks around first, so that today's
 episode does not wait for a first upload of terabytes."""
@@ -43,21 +40,26 @@ def prove_all(
     """Do all uploads in batches, then the archives, each with its proof before the next begins."""
     _demand_bucket(context, remote)
     ends = time.monotonic() + _SLICE
-    extracting.sweep(context.config.paths.extracted)
+    extracting.sweep(context)
     for base, prefix, batch in _batches(actions, context.config.upload.batch):
         if time.monotonic() > ends:
             return
         files = {name: file for one in batch for name, file in one.files.items()}
         sent = send(base, prefix, files, remote, context) if files else None
         for upload in batch:
-            yield _settled(upload, context, functools.partial(_prove, sent, context))
+            result = attempt(upload, functools.partial(_prove, sent, context))
+            if sent is None or sent.trouble is None:
+                _rest(upload, result, context)
+            yield result
         if sent and sent.trouble:
             raise sent.trouble
     for action in actions:
         if isinstance(action, Extract):
             if time.monotonic() > ends:
                 return
-            yield _settled(action, context, functools.partial(_extract, context, remote, archives))
+            result = attempt(action, functools.partial(_extract, context, remote, archives))
+            _rest(action, result, context)
+            yield result
 
 
 def _demand_bucket(context: Context, remote: Remote) -> None:
@@ -66,18 +68,6 @@ def _demand_bucket(context: Context, remote: Remote) -> None:
     if context.history.last(seen) is None:
         remote.demand_bucket()
         context.history.done(seen, context.now)
-
-
-def clear_unfinished(context: Context, remote: Remote) -> None:
-    """Once a week, cancel what a crash left half uploaded; that it fails stops nothing."""
-    last = context.history.last("unfinished cleared")
-    if last is not None and 0 <= context.now - last < _WEEK:
-        return
-    try:
-        remote.clear_unfinished()
-    except MediapipeError as error:
-        context.tell("upload.unfinished", level="warning", job="upload", reason=str(error))
-    context.history.done("unfinished cleared", context.now)
 
 
 def _batches(
@@ -101,19 +91,17 @@ def _batches(
         yield base, prefix, batch
 
 
-def _settled(action: T, context: Context, apply: Callable[[T], dict[str, object]]) -> Result:
-    """Do one action; let a failing item rest for growing times, not fail every two minutes."""
-    result = attempt(action, apply)
-    item, history = action.item, context.history
+def _rest(action: Upload | Extract, result: Result, context: Context) -> None:
+    """Let what fails for a reason of its own rest for growing times."""
+    history = context.history
     if result.status == "failed":
         before = history.pauses().get(action.path)
-        mark = fingerprint(item)
+        mark = fingerprint(action.files)
         tries = before.tries + 1 if before and before.fingerprint == mark else 1
-        until = context.now + min(_PAUSE * 2**tries, _LONGEST_PAUSE)
+        until = context.now + min(_PAUSE * 2 ** min(tries, 16), _LONGEST_PAUSE)
         history.pause(action.path, Pause(until, tries, result.error or "", mark))
     elif result.status == "done":
         history.unpause([action.path])
-    return result
 
 
 def _prove(sent: Sent | None, context: Context, action: Upload) -> dict[str, object]:
@@ -141,10 +129,16 @@ def _extract(
     taken = {
         item.remote_name(name) for name in item.files if name not in action.files
     } | _members_elsewhere(action, context)
-    objects = extracting.extract_and_send(action, taken, context, remote, archives())
-    proofs = dict.fromkeys(action.files, Proof(place, objects))
+    objects, used = extracting.extract_and_send(action, taken, context, remote, archives())
+    proofs = dict.fromkeys(used, Proof(place, objects))
+    strays = {name: file for name, file in action.files.items() if name not in used}
+    if strays:  # they only look like volumes: they are files like any other
+        sent = send(item.base, item.prefix, strays, remote, context)
+        for name, reason in sent.failures.items():
+            raise ActionFailed(f"{os.path.basename(name)}: {reason}")
+        proofs |= {name: Proof(one.remote, (one,)) for name, one in sent.proven.items()}
     _record(action, proofs, context)
-    return {"objects": [_object(one) for one in objects]}
+    return {"objects": [_object(one) for proof in set(proofs.values()) for one in proof.objects]}
 
 
 def _members_elsewhere(action: Extract, context: Context) -> set[str]:
@@ -172,11 +166,12 @@ def _record(action: Upload | Extract, proofs: Mapping[str, Proof], context: Cont
             for name, proof in proofs.items():
                 history.prove(item.files[name].identity, proof, moment)
         entries = []
-        for name, file in item.files.items():
+        for name in item.files:
             proof_of_today = proof_today(item, name, context)
             if proof_of_today is None:
                 return  # another action of this item has still to be done, or has failed
-            entries.append(_entry(item, name, file, proof_of_today))
+            own = layout.address(context.config.rclone.remote, item.remote_name(name))
+            entries.append(_entry(item, name, proof_of_today, own))
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
         marker.write(item.path, tuple(entries), stamp)
 
@@ -190,16 +185,19 @@ def _demand_unchanged(item: Item) -> None:
 
 def proof_today(item: Item, name: str, context: Context) -> Proof | None:
     """Give the proof row of a file under the remote name that it has today."""
-    first = item.first_volume(name) or name
-    place = layout.address(context.config.rclone.remote, item.remote_name(first))
+    names = {name, item.first_volume(name) or name}
+    remote = context.config.rclone.remote
+    places = {layout.address(remote, item.remote_name(one)) for one in names}
     found = context.history.proofs(item.files[name].identity)
-    return next((proof for proof in found if proof.place == place), None)
+    return next((proof for proof in found if proof.place in places), None)
 
 
-def _entry(item: Item, name: str, file: File, proof: Proof) -> marker.Entry:
+def _entry(item: Item, name: str, proof: Proof, own: str) -> marker.Entry:
+    """Make a marker's entry; `own` is the remote name of a file that was uploaded as it is."""
+    file = item.files[name]
     path, first = item.entry_path(name), item.first_volume(name)
-    if first is None:
-        one = proof.objects[0]
+    one = proof.objects[0]
+    if first is None or (first != name and proof.place == own):
         return marker.Entry(
             path, file.number, file.size, file.mtime_ns, one.remote, one.sha1, one.readback
         )

@@ -75,7 +75,7 @@ def send(
         found = _look(prefix, files, remote)
         if copied.trouble is None and not any(found[name].sha1 for name in anew if name in found):
             raise ConfigError(
-                f"{remote.address('')} gives no SHA-1, so nothing can be proven there",
+                f"{remote.address('').rstrip('/')} gives no SHA-1, so nothing can be proven there",
                 hint="use a B2 remote without crypt or chunker around it",
             )
     proven: dict[str, Proven] = {}

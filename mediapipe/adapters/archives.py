@@ -24,7 +24,7 @@ class Unarchiver:
 
     def list(self, path: str) -> Listing:
         """List an archive without extracting it; raises ActionFailed where it is none."""
-        ended = process.run([_find("lsar"), "-json", path], timeout=_LIST_TIMEOUT)
+        ended = process.run([_find("lsar"), "-json-ascii", path], timeout=_LIST_TIMEOUT)
         try:
             answer: Any = json.loads(ended.output.decode(errors="replace"))
             entries = answer["lsarContents"]
@@ -66,6 +66,7 @@ def _member(entry: dict[str, Any]) -> Member:
         folder=bool(entry.get("XADIsDirectory")),
         link=bool(entry.get("XADIsLink") or entry.get("XADIsHardLink")),
         encrypted=bool(entry.get("XADIsEncrypted")),
+        packed=int(entry.get("XADCompressedSize") or 0),
     )
 
 

@@ -148,21 +148,6 @@ class Rclone:
             raise rclone_log.trouble(ended)
         return ended.output
 
-    def clear_unfinished(self) -> None:
-        """Cancel what was begun more than a day ago and never finished.
-
-        `rclone cleanup` would do it too, and erase hidden versions, the user's last net.
-        """
-        # fmt: off
-        ended = process.run(
-            [*self._command("backend"), "cleanup", self.address(""), "-o", "max-age=24h",
-             "--use-json-log", *_ONCE],
-            timeout=_LOOK_TIMEOUT,
-        )
-        # fmt: on
-        if ended.status != 0:
-            raise rclone_log.trouble(ended)
-
     def why_hides(self) -> str:
         """Tell which lifecycle rule hides our objects by their age, or give an empty string."""
         bucket, _, folder = self._bucket_and_folder()

@@ -86,6 +86,11 @@ def same(now: File | None, planned: File) -> bool:
     return now is not None and (now.device, now.identity) == (planned.device, planned.identity)
 
 
+def fingerprint(files: Mapping[str, File]) -> str:
+    """Give what changes when files do: a failure of the old ones says nothing of the new."""
+    return repr(sorted((name, file.identity) for name, file in files.items()))
+
+
 def is_empty(folder: str) -> bool:
     """Whether a folder surely has nothing in it; False where it cannot be read."""
     try:

@@ -115,7 +115,7 @@ def scan(
         *_orphans(context, claims, options, first_look=first_look),
     ]
     candidates = holdings.complete(found, claims, config, history)
-    history.want(leftovers(candidates, rules))
+    history.want(leftovers(candidates, torrents, rules))
     objects = look_up(candidates, rules, remote, context)
     kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     names = {torrent.hash: torrent.name for torrent in torrents}

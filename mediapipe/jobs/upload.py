@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
-from mediapipe.items import Extract, Item, Upload, World, fingerprint, scan
+from mediapipe.disk.index import fingerprint
+from mediapipe.items import Extract, Item, Upload, World, scan
 from mediapipe.plan import Kept, Plan, clock, duration
 from mediapipe.runner import Context, Report, Result, execute
 
@@ -41,10 +42,9 @@ def run(
         layout.adopt(roots, history)
         if actions:
             # what proves and marks is loaded only when there is something to prove
-            from mediapipe.proving import clear_unfinished, prove_all
+            from mediapipe.proving import prove_all
 
             yield from prove_all(actions, context, remote(), archives)
-            clear_unfinished(context, remote())
 
     return execute(todo, apply, context)
 
@@ -168,7 +168,7 @@ def why_keep(
 def why_paused(action: Upload | Extract, pauses: Mapping[str, Pause], now: float) -> str:
     """Tell until when something that failed lately is left alone, or give an empty string."""
     pause = pauses.get(action.path)
-    if pause and pause.lasts(now, fingerprint(action.item)):
+    if pause and pause.lasts(now, fingerprint(action.files)):
         times = "once" if pause.tries == 1 else f"{pause.tries} times"
         return f"failed {times} ({pause.reason}); tried again {clock(pause.until)}"
     return ""

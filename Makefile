@@ -38,11 +38,11 @@ test soak: ALSO = systemd-analyze
 
 .PHONY: test
 test: programs $(READY) ## run the test suite (under 10 minutes)
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses 2 --dist loadfile
 
 .PHONY: soak
 soak: programs $(READY) ## run the long tests
-	@status=0; $(RUN) pytest -m soak || status=$$?; \
+	@status=0; $(RUN) pytest --numprocesses 2 --dist loadfile -m soak || status=$$?; \
 	if [ $$status = 5 ]; then echo "make soak: no test is marked soak, so nothing was run"; status=0; fi; \
 	exit $$status
 

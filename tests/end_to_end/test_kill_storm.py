@@ -1,0 +1,112 @@
+"""An upload that is killed at random moments: in the end every byte is there, once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mediapipe.testing.qbittorrent import wait_until
+from tests.archive_files import rar_volumes_of, zip_of
+from tests.end_to_end.attack import Attack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.real
+
+BANDWIDTH = 2_000_000
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Attack]:
+    with Attack(tmp_path) as attack:
+        yield attack
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(word) for word in (task / "children").read_text().split()]
+    return found
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def more(box: Attack, dice: random.Random, number: int) -> dict[str, bytes]:
+    """Bring what a day brings: an episode, a loose download, archives; gives what B2 will have."""
+    episode, loose = dice.randbytes(200_000), dice.randbytes(100_000)
+    box.write(box.box.tv / f"Show/E{number:02}.mkv", episode)
+    box.write(box.box.completed / f"Folder {number}/loose.bin", loose)
+    zipped = {"a.mkv": dice.randbytes(200_000), "d/b.mkv": dice.randbytes(1000)}
+    folder = box.box.completed / f"Folder {number}"
+    box.pack(folder, {"zipped.zip": zip_of(zipped)}, zipped)
+    packed = {"c.mkv": dice.randbytes(250_000)}
+    volumes = rar_volumes_of(packed, 100_000, new_names=False)
+    names = ["film.rar", "film.r00", "film.r01"]
+    box.pack(box.box.completed / f"Rar {number}", dict(zip(names, volumes, strict=True)), packed)
+    return {
+        f"tv/Show/E{number:02}.mkv": episode,
+        f"downloads/Folder {number}/loose.bin": loose,
+        **{f"downloads/Folder {number}/{name}": content for name, content in zipped.items()},
+        f"downloads/Rar {number}/c.mkv": packed["c.mkv"],
+    }
+
+
+@pytest.mark.parametrize(("rounds", "seed"), [(5, 1), pytest.param(50, 2, marks=pytest.mark.soak)])
+def test_however_often_it_is_killed_all_arrives_once(box: Attack, rounds: int, seed: int) -> None:
+    dice = random.Random(seed)
+    expected: dict[str, bytes] = {}
+    left: list[int] = []
+    killed = 0
+    box.b2.bandwidth = BANDWIDTH
+    try:
+        for number in range(rounds):
+            expected |= more(box, dice, number)
+            with subprocess.Popen(
+                box.box.command("upload"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ) as job:
+                try:
+                    job.wait(dice.uniform(0.15, 2.0))  # a moment to be killed at
+                except subprocess.TimeoutExpired:
+                    started = children(job.pid)
+                    job.kill()
+                    killed += 1
+                    if dice.random() < 0.5:  # as systemd does; else they go on for a while
+                        kill(started)
+                    else:
+                        left += started
+            assert job.returncode in (0, -signal.SIGKILL)
+            box.holds()
+        box.b2.bandwidth = None
+        wait_until(lambda: box.upload()["actions"] == [], seconds=60, what="nothing to be left")
+    finally:
+        kill([pid for pid in left if b"rclone" in command_line(pid)])
+
+    assert killed > rounds // 2
+    assert box.contents() == expected
+    assert box.scratch() == []
+    assert not list(box.box.folder.rglob("*.tmp"))
+    items = [box.box.tv / f"Show/E{number:02}.mkv" for number in range(rounds)]
+    items += [box.box.completed / f"{kind} {number}" for kind in ("Folder", "Rar")
+              for number in range(rounds)]  # fmt: skip
+    assert [item for item in items if not item.with_name(f"{item.name}.uploaded").exists()] == []
+    box.holds()
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,80 @@
+"""How far an upload is: one line, told to the log and to systemd."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mediapipe import progress
+from mediapipe.ports import Progress, Transfer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MIB = 1 << 20
+SOME = Progress(3, 12, 45 * MIB, 100 * MIB, 23.4 * MIB, 240.0, ())
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (SOME, "Uploading 3 of 12, 45 %, 23.4 MiB/s, 4 min left"),
+        (
+            Progress(3, 12, 999, 1000, 0.0, None, (Transfer("tv/Show/Episode.mkv", 5, 1),)),
+            "Uploading 3 of 12, 99 %, 0 B/s: Episode.mkv",
+        ),
+        (
+            Progress(0, 2, 0, 1000, 1.0, 0.0, (Transfer("a", 5, 1), Transfer("d/b", 5, 1))),
+            "Uploading 0 of 2, 0 %, 1 B/s, 0 s left: a, b",
+        ),
+        # nothing but empty files
+        (Progress(0, 1, 0, 0, 0.0, None, ()), "Uploading 0 of 1, 100 %, 0 B/s"),
+        (
+            Progress(0, 1, 0, 1, 0.0, None, (Transfer(os.fsdecode(b"d/\xe9\n\x1b[31m"), 1, 0),)),
+            r"Uploading 0 of 1, 0 %, 0 B/s: \xe9\n\x1b[31m",
+        ),
+    ],
+)
+def test_one_line_tells_how_far_it_is(facts: Progress, expected: str) -> None:
+    assert progress.line(facts) == expected
+
+
+def test_lines_go_to_the_log_and_to_systemd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+
+        def tell(event: str, /, *, level: str = "info", **fields: object) -> None:
+            told.append((event, level, fields))
+
+        lines = progress.Lines(tell, 30.0)
+        lines.show(SOME)
+        lines.end()
+        text = "Uploading 3 of 12, 45 %, 23.4 MiB/s, 4 min left"
+        assert told == [("upload.progress", "info", {"job": "upload", "message": text})]
+        assert systemd.recv(4096).decode() == f"STATUS={text}\nEXTEND_TIMEOUT_USEC=120000000"
+
+
+@pytest.mark.parametrize("address", ["", "/no/such/socket", "@no-such-abstract-socket"])
+def test_a_message_that_nobody_takes_is_no_loss(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    progress.notify("STATUS=x")
+
+
+def test_without_a_terminal_there_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tell(_event: str, /, *, level: str = "info", **_fields: object) -> None:
+        raise AssertionError(level)
+
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    made = progress.watcher(tell, 30.0)
+    assert isinstance(made, progress.Lines)
+    assert made.interval == 30.0

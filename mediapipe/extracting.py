@@ -45,13 +45,15 @@ def _scratch(path: str, context: Context) -> Iterator[str]:
     _demand_apart(real, os.path.realpath(context.config.paths.completed), root)
     name = _PREFIX + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     folder = os.path.join(root, name)
-    try:
-        os.makedirs(root, exist_ok=True)
-        os.mkdir(folder, 0o700)
-    except OSError as error:
-        raise Unavailable(f"cannot make {folder}: {error.strerror}") from None
+    if os.path.lexists(folder):
+        raise Unavailable(f"{folder} is there already, and not by our doing", hint="move it away")
+    # recorded first: what a crash leaves must be known as ours
     context.history.done(_RECORD + name, context.now)
     try:
+        try:
+            os.makedirs(folder, 0o700)
+        except OSError as error:
+            raise Unavailable(f"cannot make {folder}: {error.strerror}") from None
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -39,10 +39,10 @@ FOLDER = Member("d", 0, folder=True, link=False, encrypted=False)
             {"a.rar": ["a.rar", "a.r00", "a.r99", "a.s00"]},
         ),
         (["A.RAR", "A.R00"], {"A.RAR": ["A.RAR", "A.R00"]}),
-        # split files
-        (["a.7z.002", "a.7z.001"], {"a.7z.001": ["a.7z.001", "a.7z.002"]}),
-        (["a.zip.001", "a.zip.002"], {"a.zip.001": ["a.zip.001", "a.zip.002"]}),
-        (["A.7Z.001"], {"A.7Z.001": ["A.7Z.001"]}),
+        # files cut into pieces: nothing tells which piece is the last, so they are files
+        (["a.7z.002", "a.7z.001"], {}),
+        (["a.zip.001", "a.zip.002"], {}),
+        (["A.7Z.001"], {}),
         # without its first volume a set is no archive
         (["a.part2.rar", "a.part3.rar"], {}),
         (["a.r00", "a.r01"], {}),

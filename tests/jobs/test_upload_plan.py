@@ -744,12 +744,15 @@ def test_where_only_the_marker_is_missing_nothing_is_sent(host: Host) -> None:
 
 def test_an_archive_rests_without_its_neighbours(host: Host) -> None:
     item = mixed("a.nfo", "a.rar", "b.rar")
-    resting = Pause(NOW + 60, 2, "it is damaged", fingerprint(item.files))
+    files = {name: file for name, file in item.files.items() if name.endswith("a.rar")}
+    resting = Pause(NOW + 60, 2, "it is damaged", fingerprint(files))
     made = actions(host, item, pauses={"/completed/Foo/a.rar": resting})
     assert [(kind, path) for kind, path, _files, _reason in made] == [
         ("upload", "/completed/Foo"),
         ("extract", "/completed/Foo/b.rar"),
     ]
+    files = {name: file for name, file in item.files.items() if name.endswith("a.nfo")}
+    resting = Pause(NOW + 60, 2, "no answer", fingerprint(files))
     made = actions(host, item, pauses={"/completed/Foo": resting})
     assert [kind for kind, _path, _files, _reason in made] == ["extract", "extract"]
 

@@ -46,7 +46,7 @@ def _scratch(path: str, context: Context) -> Iterator[str]:
     name = _PREFIX + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     folder = os.path.join(root, name)
     if os.path.lexists(folder):
-        raise Unavailable(f"{folder} is there already, and not by our doing", hint="move it away")
+        raise ActionFailed(f"{folder} is there already, and not by our doing: move it away")
     # recorded first: what a crash leaves must be known as ours
     context.history.done(_RECORD + name, context.now)
     try:

@@ -13,7 +13,7 @@ from mediapipe.units import SecretFile
 from tests.hosts import HOUR, Host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from mediapipe.errors import MediapipeError
@@ -52,7 +52,7 @@ class Door:
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
+def door(tmp_path: Path) -> Door:
     return Door(Host(tmp_path))
 
 

@@ -32,7 +32,7 @@ class Archives(Attack):
         super().__init__(folder)
         self._sets: list[tuple[dict[Path, bytes], set[str]]] = []
 
-    def pack(self, volumes: Mapping[Path, bytes], *members: bytes) -> None:
+    def pack_sets(self, volumes: Mapping[Path, bytes], *members: bytes) -> None:
         """Write the volumes of an archive; what has to last is its members."""
         name = str(next(iter(volumes)))
         for path, content in volumes.items():
@@ -225,9 +225,9 @@ class Play(Archives):
             root = self.box.completed / name
             if 1 < len(files) == len(members):  # archives of their own, with a member each
                 for (path, content), member in zip(files.items(), members, strict=True):
-                    self.pack({root / path: content}, member)
+                    self.pack_sets({root / path: content}, member)
             elif files:
-                self.pack({root / path: content for path, content in files.items()}, *members)
+                self.pack_sets({root / path: content for path, content in files.items()}, *members)
             for path, content in others.items():
                 self.write(root / path, content)
         self.job("upload")
@@ -266,7 +266,7 @@ def test_volumes_that_lie_loose_stay_together(box: Archives) -> None:
     content = data(9000)
     made = rar_volumes_of({"m": content}, 4000, new_names=True)
     paths = [box.box.completed / f"x.part{number + 1}.rar" for number in range(len(made))]
-    box.pack(dict(zip(paths, made, strict=True)), content)
+    box.pack_sets(dict(zip(paths, made, strict=True)), content)
     for _ in range(3):
         box.job("upload")
         box.cleanup(status=None)
@@ -277,7 +277,9 @@ def test_volumes_that_lie_loose_stay_together(box: Archives) -> None:
 
 def test_the_audit_tells_where_each_member_is(box: Archives) -> None:
     first, second = data(), data()
-    box.pack({box.box.completed / "I/x.zip": zip_of({"one": first, "two": second})}, first, second)
+    box.pack_sets(
+        {box.box.completed / "I/x.zip": zip_of({"one": first, "two": second})}, first, second
+    )
     box.upload()
     for _ in range(2):
         report = box.cleanup()
@@ -296,7 +298,7 @@ def test_somebodys_files_in_the_scratch_folder_stay(box: Archives) -> None:
     scratch = box.box.folder / "downloads/extracted"
     for name in ("film.mkv", "x.zip/m", "mediapipe-extract/m", "mediapipe-film.mkv", "tmp/m"):
         box.write(scratch / name)
-    box.pack({box.box.completed / "x.zip": zip_of({"m": A})}, A)
+    box.pack_sets({box.box.completed / "x.zip": zip_of({"m": A})}, A)
     box.upload()
     box.holds()
 
@@ -304,7 +306,7 @@ def test_somebodys_files_in_the_scratch_folder_stay(box: Archives) -> None:
 def test_a_scratch_folder_that_is_a_link_empties_nothing(box: Archives) -> None:
     (box.box.folder / "downloads/extracted").symlink_to(box.box.completed)
     box.write(box.box.completed / "mediapipe-docs/film.mkv")
-    box.pack({box.box.completed / "x.zip": zip_of({"m": A})}, A)
+    box.pack_sets({box.box.completed / "x.zip": zip_of({"m": A})}, A)
     box.job("upload")
     box.holds()
 
@@ -318,7 +320,7 @@ def test_a_scratch_folder_that_is_none_is_told(box: Archives, how: str) -> None:
         scratch.symlink_to(box.folder / "nowhere")
     else:
         os.mkfifo(scratch)
-    box.pack({box.box.completed / "x.zip": zip_of({"m": A})}, A)
+    box.pack_sets({box.box.completed / "x.zip": zip_of({"m": A})}, A)
     film = box.write(box.box.completed / "film.mkv")
     sound(box.box.run("upload", "--json", timeout=20))
     assert film.with_name("film.mkv.uploaded").exists()
@@ -345,7 +347,9 @@ def test_an_extraction_that_ends_suddenly_is_done_by_the_next(
     for item in range(2):
         content = data(400_000)
         path = box.box.completed / f"I{item}/x.zip"
-        box.pack({path: zip_of({"m": content, "d/.DS_Store": content[:9]})}, content, content[:9])
+        box.pack_sets(
+            {path: zip_of({"m": content, "d/.DS_Store": content[:9]})}, content, content[:9]
+        )
     box.b2.bandwidth = 2_000_000
     box.b2.reset_stats()
     moments = {

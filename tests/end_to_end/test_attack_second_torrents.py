@@ -62,7 +62,9 @@ def test_archives_of_a_due_torrent_that_are_named_like_volumes(box: Archives) ->
     box.link(episode, box.box.tv / "Show/e.mkv")
     for number in (1, 2):
         content = data()
-        box.pack({folder / f"extra.part{number}.rar": rar_of({f"m{number}": content})}, content)
+        box.pack_sets(
+            {folder / f"extra.part{number}.rar": rar_of({f"m{number}": content})}, content
+        )
     box.torrent(folder, category="tv-sonarr", save_path=folder.parent)
     box.upload()
     box.due()
@@ -118,7 +120,7 @@ def test_volumes_and_members_that_change_keep_the_archive(box: Archives) -> None
         content = data(9000)
         made = rar_volumes_of({"m": content}, 4000, new_names=True)
         paths = [root / how / f"x.part{number + 1}.rar" for number in range(len(made))]
-        box.pack(dict(zip(paths, made, strict=True)), content)
+        box.pack_sets(dict(zip(paths, made, strict=True)), content)
         sets[how] = paths
     box.link(sets["linked"][0], box.folder / "elsewhere/x.part1.rar")
     box.upload()
@@ -134,7 +136,7 @@ def test_volumes_and_members_that_change_keep_the_archive(box: Archives) -> None
     for path in sets["other"]:
         # kept elsewhere: its inode number, given to the next file, would make an equal identity
         path.rename(box.folder / f"old {path.name}")
-    box.pack(dict(zip(sets["other"], again, strict=True)), other)
+    box.pack_sets(dict(zip(sets["other"], again, strict=True)), other)
     for path, moment in zip(sets["other"], old, strict=True):
         os.utime(path, ns=(moment, moment))
     box.cleanup()
@@ -200,7 +202,7 @@ def test_a_cleanup_with_debris_that_is_killed_again_and_again(box: Archives) -> 
         content = data()
         volumes = rar_volumes_of({"m": content}, 2000, new_names=True)
         paths = [folder / f"x.part{count + 1}.rar" for count in range(len(volumes))]
-        box.pack(dict(zip(paths, volumes, strict=True)), content)
+        box.pack_sets(dict(zip(paths, volumes, strict=True)), content)
         if number % 2:
             cross = box.link(film, root / f"X{number}/x.mkv").parent
             hashes.append(box.torrent(cross, category="radarr", save_path=root, wait=False))
@@ -305,6 +307,6 @@ def test_a_mended_archive_is_taken_at_once(box: Archives) -> None:
     path.parent.mkdir()
     path.write_bytes(zip_of({"m": content}).replace(content[:50], content[50:100]))
     box.upload(status=3)
-    box.pack({path: zip_of({"m": content})}, content)
+    box.pack_sets({path: zip_of({"m": content})}, content)
     assert done(box.upload(), "extract") == [str(path)]
     box.holds()

@@ -382,7 +382,8 @@ def torrent_with(names: Names, folder: Path) -> tuple[Path, list[bytes]]:
         content.write_bytes(*data)
     torrent = torf.Torrent(path=content)
     torrent.generate()
-    metainfo = torrent.metainfo["info"]
+    # torf types the names as text; what is no UTF-8 has to go in as bytes
+    metainfo: Any = torrent.metainfo["info"]
     metainfo["name"] = to_bytes(names.root)
     for number, name in enumerate(names.inside):
         metainfo["files"][number]["path"] = to_bytes(name).split(b"/")

@@ -265,7 +265,7 @@ def test_more_than_the_archive_said_ends_its_extraction(packed: Host) -> None:
 def test_scratch_that_a_crash_left_is_swept_and_nothing_else(packed: Host) -> None:
     folder = packed.folder / "downloads" / "extracted"
     packed.write(folder / "mediapipe-0123" / "deep" / "x.mkv")
-    with packed.history() as history:
+    with packed.writing() as history:
         history.done("scratch mediapipe-0123", packed.now)
     mine = packed.write(folder / "mine" / "x.mkv")
     alike = packed.write(folder / "mediapipe-4567" / "x.mkv")

@@ -250,8 +250,7 @@ def test_nothing_goes_unuploaded_without_a_proven_file_beside_it(host: Host, rul
 def test_a_piece_of_a_deselected_file_may_go(host: Host, rules: Rules, category: str) -> None:
     piece = holding(host, "b.mkv", wanted=False, finished=False, proofs=())
     assert why_keep(candidate(host, holding(host), piece, category=category), rules) == ""
-    for more in ({"finished": True}, {"wanted": True}):
-        whole = replace(piece, **more)
+    for whole in (replace(piece, finished=True), replace(piece, wanted=True)):
         one = candidate(host, holding(host), whole, category=category)
         assert why_keep(one, rules) == f"b.mkv: {UNPROVEN}"
     several = replace(piece, file=file_of(piece.path, 5, links=2), names=(piece.path, "/x"))
@@ -1490,7 +1489,7 @@ def test_a_piece_keeps_its_right_when_its_torrent_is_gone(host: Host) -> None:
         real(one)
         raise KeyboardInterrupt
 
-    host.torrents.remove = remove  # type: ignore[method-assign]
+    host.torrents.remove = remove  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt):
         host.cleanup()
     host.torrents.remove = real  # type: ignore[method-assign]

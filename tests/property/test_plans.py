@@ -207,7 +207,7 @@ class Model:
         return made
 
     def objects(self) -> dict[str, RemoteObject]:
-        found = {}
+        found: dict[str, RemoteObject] = {}
         for data in self.names:
             found |= data.objects
         return found

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -42,6 +42,9 @@ CONFIG = replace(
         for name, path in config_for(HOME).categories.items()
     },
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 TV, MOVIES = f"{HOME}/media/tv", f"{HOME}/media/movies"
 RESERVED = layout.reserved(CONFIG)
 NOW = 1_800_000_000.0
@@ -642,9 +645,11 @@ class Facts:
             world or self.world, self.busy, self.done, why_not, self.pauses, CONFIG, NOW
         )
 
-    def rests(self, path: str, item: Item) -> bool:
+    def rests(self, path: str, item: Item, names: Iterable[str]) -> bool:
+        """Whether what failed lately were these very files."""
         pause = self.pauses.get(path)
-        return bool(pause and pause.until > NOW and pause.fingerprint == fingerprint(item.files))
+        mark = fingerprint({name: item.files[name] for name in names})
+        return bool(pause and pause.until > NOW and pause.fingerprint == mark)
 
 
 @st.composite
@@ -660,13 +665,25 @@ def pending(draw: st.DrawFn) -> Facts:
     pauses = {
         path: Pause(
             NOW + draw(st.sampled_from([-5.0, 0.0, 5.0])), 1, "why",
-            draw(st.sampled_from([fingerprint(one.files), "another"])),
+            draw(st.sampled_from([*marks, "another"])),
         )
         for one in found
-        for path in {one.path, *(file.path for file in one.files.values())}
+        for path, marks in marks_of(one, done.get(one.path, frozenset())).items()
         if draw(tenth())
     }  # fmt: skip
     return Facts(Pending(tuple(found), (), ""), busy, done, odd, pauses)
+
+
+def marks_of(item: Item, done: frozenset[str]) -> dict[str, list[str]]:
+    """Give path → fingerprints of what may have failed there: the loose files, each archive."""
+    archives = sets_of(item)
+    volumes = {name for names in archives for name in names}
+    loose = item.files.keys() - volumes - (done if archives else set())
+    marks = {item.path: [fingerprint({name: item.files[name] for name in loose})]}
+    for names in archives:
+        mark = fingerprint({name: item.files[name] for name in names})
+        marks.setdefault(item.files[names[0]].path, []).append(mark)
+    return marks
 
 
 def tenth() -> st.SearchStrategy[bool]:
@@ -689,7 +706,7 @@ def test_no_upload_of_what_is_unfinished_unsettled_or_unstorable(facts: Facts) -
             rests = NOW * 1e9 - changed >= 60e9
             imported = file.links > 1 and NOW * 1e9 - file.mtime_ns >= 60e9
             assert rests or imported
-        assert not facts.rests(action.path, item)
+        assert not facts.rests(action.path, item, action.files)
     assert all(one.reason for one in made.kept)
 
 
@@ -718,9 +735,9 @@ def test_each_file_is_in_one_action_or_is_kept_and_what_is_done_is_in_none(facts
         if loose or not expected:  # with nothing left but the marker, the marker alone is written
             expected.append(("upload", item.path, loose))
         assert sorted((one.kind, one.path, set(one.files)) for one in mine) == sorted(
-            one for one in expected if not facts.rests(one[1], item)
+            one for one in expected if not facts.rests(one[1], item, one[2])
         )
-        assert {one[1] for one in expected if facts.rests(one[1], item)} <= kept.keys()
+        assert {one[1] for one in expected if facts.rests(one[1], item, one[2])} <= kept.keys()
 
 
 @steady(300)

@@ -106,13 +106,16 @@ class Servers:
     def __enter__(self) -> Self:
         """Start all three."""
         command = [sys.executable, "-m", "mediapipe.testing.b2", "--root", str(self._folder / "b2")]
-        self._b2 = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=self._keep,
-        )
+        # its complaints go to a file: what outlives us must not hold our terminal or pipe
+        with (self._folder / "b2.log").open("w") as log:
+            self._b2 = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=self._keep,
+            )
         assert self._b2.stdout is not None
         self.b2_url = self._b2.stdout.readline().rsplit(" ", 1)[-1].strip()
         if not self.b2_url:

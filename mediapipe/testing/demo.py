@@ -157,8 +157,7 @@ def download(box: Box, servers: Servers) -> list[Tracked]:
         torrent = make_torrent(content, box.folder / f"{content.name}.torrent")
         servers.seeder.add(torrent.path, save_path=source)
         hashes.append(servers.downloader.add(torrent.path, category=category))
-        servers.downloader.connect(torrent.infohash, servers.seeder)
-    servers.downloader.wait_complete(hashes, 60)
+    travel(servers, hashes)
     season = box.tv / "Night Ferry" / "Season 01"
     tv, movies = box.completed / "tv" / SHOW, box.completed / "movies" / FILM
     found = [
@@ -182,6 +181,21 @@ def track(path: Path, link: Path | None, remote: str) -> Tracked:
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     return Tracked(path.name, path, link, f"{remote}/{below}", digest, len(data))
+
+
+def travel(servers: Servers, hashes: list[str]) -> None:
+    """Let the torrents arrive; a peer that was met too early is tried again after a restart."""
+    for left in (2, 1, 0):
+        for infohash in hashes:
+            servers.downloader.connect(infohash, servers.seeder)
+        try:
+            servers.downloader.wait_complete(hashes, 20)
+        except TimeoutError:
+            if not left:
+                raise
+            servers.downloader.restart()
+        else:
+            return
 
 
 def unpacked(archive: Path, member: str) -> Tracked:

@@ -175,14 +175,6 @@ def download(box: Box, servers: Servers) -> list[Tracked]:
     return found
 
 
-def track(path: Path, link: Path | None, remote: str) -> Tracked:
-    """Note what a file is now, and where it has to be in the end."""
-    below = path.name if link is None else os.path.relpath(link, _library(link))
-    data = path.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    return Tracked(path.name, path, link, f"{remote}/{below}", digest, len(data))
-
-
 def travel(servers: Servers, hashes: list[str]) -> None:
     """Let the torrents arrive; a peer that was met too early is tried again after a restart."""
     for left in (2, 1, 0):
@@ -198,16 +190,22 @@ def travel(servers: Servers, hashes: list[str]) -> None:
             return
 
 
+def track(path: Path, link: Path, remote: str) -> Tracked:
+    """Note what a file is now, and where it has to be in the end."""
+    library = next(parent for parent in link.parents if parent.parent.name == "media")
+    return noted(path.name, path, link, f"{remote}/{link.relative_to(library)}", path.read_bytes())
+
+
 def unpacked(archive: Path, member: str) -> Tracked:
     """Note what a member of an archive is, and where it has to be in the end."""
     data = zipfile.ZipFile(archive).read(member)
-    digest = hashlib.sha256(data).hexdigest()
     remote = f"downloads/{archive.name}/{member}"
-    return Tracked(f"{archive.name}: {member}", archive, None, remote, digest, len(data))
+    return noted(f"{archive.name}: {member}", archive, None, remote, data)
 
 
-def _library(link: Path) -> Path:
-    return next(parent for parent in link.parents if parent.parent.name == "media")
+def noted(name: str, path: Path, link: Path | None, remote: str, data: bytes) -> Tracked:
+    """Note the bytes that have to come back."""
+    return Tracked(name, path, link, remote, hashlib.sha256(data).hexdigest(), len(data))
 
 
 def imported(tracked: list[Tracked]) -> None:
@@ -236,10 +234,14 @@ def table(box: Box, servers: Servers, tracked: list[Tracked]) -> bool:
     rows = [("item", "was", "is now", "bytes", "equal")]
     good = True
     back = box.folder / "fetched-back"
+    program = Path(sys.executable).parent / "rclone"
+    rclone = [str(program), "--config", str(box.folder / "rclone.conf")]
     for one in tracked:
         fetched = back / one.remote
         remote = f"b2:{BUCKET}/{one.remote}"
-        fetch(box, remote, fetched)
+        # rclone fetches it back: it shares no code with the jobs
+        command = [*rclone, "copyto", remote, str(fetched)]
+        subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
         same = fetched.is_file() and (
             hashlib.sha256(fetched.read_bytes()).hexdigest() == one.digest
         )
@@ -256,14 +258,6 @@ def table(box: Box, servers: Servers, tracked: list[Tracked]) -> bool:
     print(f"\n  torrents left: {len(torrents)}; files left in downloads and libraries: "
           f"{', '.join(sorted(left_over)) or 'none'}")  # fmt: skip
     return good and not torrents and not left_over
-
-
-def fetch(box: Box, remote: str, destination: Path) -> None:
-    """Fetch an object back with rclone, which shares no code with the jobs."""
-    rclone = Path(sys.executable).parent / "rclone"
-    config = box.folder / "rclone.conf"
-    command = [str(rclone), "--config", str(config), "copyto", remote, str(destination)]
-    subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
 
 
 def how_to_look(box: Box, servers: Servers) -> None:

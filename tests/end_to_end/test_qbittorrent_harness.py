@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import unicodedata
@@ -112,6 +113,15 @@ def test_taken_port_is_replaced_unless_asked_for(
     with unlucky:
         assert getattr(unlucky, which) != taken
         assert unlucky.client().torrents_info() == []
+
+
+def test_port_that_was_taken_for_a_moment_only_is_replaced_too(tmp_path: Path) -> None:
+    unlucky = QbittorrentServer(tmp_path)
+    with socket.socket() as brief:  # bound and not listening: nobody is seen to have the port
+        brief.bind(("127.0.0.1", unlucky.web_port))
+        with unlucky:
+            assert unlucky.web_port != brief.getsockname()[1]
+            assert unlucky.client().torrents_info() == []
 
 
 def test_every_socket_is_on_loopback(seeder: QbittorrentServer) -> None:

@@ -6,10 +6,10 @@ They are plain dataclasses, so that a pass every two minutes pays for no library
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from mediapipe import places
 from mediapipe.units import AbsPath, Seconds, SecretFile, Size
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _size = Size.parse
 class Paths:
     completed: AbsPath = AbsPath("/var/lib/qBittorrent/completed")
     extracted: AbsPath = AbsPath("/var/lib/qBittorrent/extracted")
-    state: AbsPath = AbsPath("/var/lib/mediapipe")
+    state: AbsPath = AbsPath(places.STATE)
     require_mounts: tuple[AbsPath, ...] = ()
 
 
@@ -185,11 +185,6 @@ class Config:
     arr: dict[str, ArrConfig] = field(default_factory=dict)
     jellyfin: JellyfinConfig | None = None
     notify: NotifyConfig = NotifyConfig()
-
-
-def state_folder(config: Config) -> str:
-    """Give the state folder: systemd's `$STATE_DIRECTORY` wins over `[paths] state`."""
-    return os.environ.get("STATE_DIRECTORY", "").split(":")[0] or config.paths.state
 
 
 def as_host(path: str, path_map: Mapping[AbsPath, AbsPath]) -> str:

@@ -18,14 +18,8 @@ from mediapipe.config import Config
 from mediapipe.errors import ConfigError
 from mediapipe.units import Checked
 
-DEFAULT_PATH = "/etc/mediapipe/config.toml"
 _LARGEST = 1 << 20
 _REMOTE = re.compile(r"[\w.+@ -]+:.+", re.ASCII)
-
-
-def find(argument: str | None) -> str:
-    """Give the configuration's path: `--config`, else `$MEDIAPIPE_CONFIG`, else /etc."""
-    return argument or os.environ.get("MEDIAPIPE_CONFIG") or DEFAULT_PATH
 
 
 def load(path: str) -> Config:

@@ -20,10 +20,10 @@ from mediapipe.config import (
     JellyfinConfig,
     SabnzbdConfig,
     as_host,
-    state_folder,
 )
-from mediapipe.config_load import DEFAULT_PATH, find, load
+from mediapipe.config_load import load
 from mediapipe.errors import ConfigError
+from mediapipe.places import DEFAULT_CONFIG, find, state_folder
 from mediapipe.units import AbsPath, Checked, Seconds, SecretFile, Size
 from tests.examples import steady
 
@@ -256,7 +256,7 @@ def test_the_configuration_is_looked_for_in_three_places(monkeypatch: pytest.Mon
     assert find("/from/option") == "/from/option"
     assert find(None) == "/from/environment"
     monkeypatch.setenv("MEDIAPIPE_CONFIG", "")
-    assert find(None) == DEFAULT_PATH
+    assert find(None) == DEFAULT_CONFIG
 
 
 def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
@@ -281,9 +281,9 @@ def test_paths_are_normalised(tmp_path: Path) -> None:
 
 def test_the_state_folder_of_systemd_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
-    assert state_folder(Config()) == "/var/lib/mediapipe"
+    assert state_folder(Config().paths.state) == "/var/lib/mediapipe"
     monkeypatch.setenv("STATE_DIRECTORY", "/run/state:/run/other")
-    assert state_folder(Config()) == "/run/state"
+    assert state_folder(Config().paths.state) == "/run/state"
 
 
 def test_the_longest_prefix_of_a_path_map_wins() -> None:

@@ -18,7 +18,7 @@ LONGEST = 300
 # are the modules of the line above the table. What stands below `if TYPE_CHECKING` does not run,
 # and does not count.
 CRAFT = """
-items archives sending extracting proving
+items archives scanning remembering sending extracting proving
 claims holdings judging confirming folders deletion removing
 """
 LAYERS = """
@@ -26,9 +26,9 @@ module               | may import of ours                                       
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
 plan ports errors records |                                                     |
-units names          |                                                          |
+units names places streams |                                                    |
 disk disk.*          | errors plan disk.*                                       |
-config               | units                                                    |
+config               | places units                                             |
 config_load          | config errors units                                      |
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
@@ -36,7 +36,7 @@ history              | database errors records                                  
 audit                | plan                                                     |
 runner               | plan errors history audit                                |
 archives judging     | layout names plan records                                |
-CRAFT                | CRAFT layout names runner plan ports disk.* config errors history records |
+CRAFT                | . CRAFT layout names runner plan ports disk.* config errors history records |
 jobs                 |                                                          |
 jobs.categories      | plan runner errors                                       |
 jobs.*               | CRAFT layout names runner plan ports disk.* config errors history records |
@@ -46,8 +46,9 @@ adapters.*           | ports config errors layout plan units adapters.*         
 latch                | errors history plan records                              |
 building             | adapters.* errors latch config units                     |
 progress             | plan                                                     | rich
-report               | plan log                                                 |
-log                  |                                                          | structlog
+report               | plan streams                                             |
+log                  | streams                                                  | structlog
+idle                 | . disk.* places streams cli                              |
 arguments            | . errors units                                           |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 import sys
 import time
-from typing import Any
 
 from mediapipe import __version__
 from mediapipe.disk import folder_index
-from mediapipe.places import STATE, find, state_folder
+from mediapipe.places import STATE, TRIGGER, find, state_folder
 from mediapipe.streams import is_journal
+
+TYPE_CHECKING = False  # typing itself would be a tenth of all that is loaded here
+if TYPE_CHECKING:
+    from typing import Any
 
 _DAY = 86400.0
 
@@ -52,11 +54,11 @@ def _nothing_to_do(words: list[str]) -> int | None:
         # a run that is under way holds it, and is no pass with nothing to do
         lock = os.open(os.path.join(state, "upload.lock"), os.O_RDWR | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_anything_wanted(state) or not folder_index.is_unchanged(index):
+        if os.path.exists(os.path.join(state, TRIGGER)) or not index.is_unchanged():
             os.close(lock)
             return None
         os.utime(os.path.join(state, folder_index.NAME))  # when it was last looked
-    except (OSError, ValueError, sqlite3.Error):
+    except (OSError, ValueError, LookupError, TypeError):
         return None
     return sum(len(lines) for _folder, lines in index.facts["refused"])
 
@@ -95,16 +97,3 @@ def _are_mounted(points: list[str]) -> bool:
     with open("/proc/self/mountinfo", "rb") as table:
         mounted = {line.split(b" ", 5)[4] for line in table}
     return all(os.fsencode(one.translate(escapes)) in mounted for one in points)
-
-
-def _is_anything_wanted(state: str) -> bool:
-    """Whether cleanup waits for files of due torrents to be uploaded."""
-    path = os.path.join(state, "history.db")
-    # without a log beside it nobody has it open, and SQLite need not make one to read it
-    still = "" if os.path.exists(f"{path}-wal") else "&immutable=1"
-    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    connection = sqlite3.connect(f"file:{quoted}?mode=ro{still}", uri=True)
-    try:
-        return connection.execute("SELECT 1 FROM wanted LIMIT 1").fetchone() is not None
-    finally:
-        connection.close()

@@ -7,6 +7,8 @@ import os
 DEFAULT_CONFIG = "/etc/mediapipe/config.toml"
 STATE = "/var/lib/mediapipe"
 """The default of `[paths] state`."""
+TRIGGER = "upload.due"
+"""A file in the state folder: while it is there, the next upload looks at more than folders."""
 
 
 def find(argument: str | None) -> str:

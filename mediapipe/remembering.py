@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from mediapipe import __version__, layout
 from mediapipe.disk import folder_index
 from mediapipe.disk.folder_index import AGAIN
 from mediapipe.disk.mounts import mounts, why_times_untrusted
+from mediapipe.places import TRIGGER
 from mediapipe.plan import Kept
 from mediapipe.scanning import Memory
 
@@ -30,18 +31,12 @@ def recall(context: Context) -> Memory:
     index = folder_index.read(os.path.join(context.state, folder_index.NAME))
     if index is None or index.facts["program"] != _program(context):
         return Memory()
-    stamps = index.stamps()
-    paths = iter(index.paths)
-    units = {
-        unit: {path: stamps[path] for path in islice(paths, count)}
-        for unit, count in index.facts["units"]
-    }
     refused: dict[str, tuple[Kept, ...]] = {
         folder: tuple(Kept(path, reason, lasting=True) for path, reason in lines)
         for folder, lines in index.facts["refused"]
     }
     age = context.now - index.facts["full"]
-    return Memory(units, refused, index.facts["full"], full=not 0 <= age < FULL_EVERY)
+    return Memory(index.stamps(), refused, index.facts["full"], full=not 0 <= age < FULL_EVERY)
 
 
 def remember(world: World, todo: Plan[Upload | Extract], memory: Memory, context: Context) -> None:
@@ -50,6 +45,9 @@ def remember(world: World, todo: Plan[Upload | Extract], memory: Memory, context
     A folder is remembered only when each item in it is proven, or stays until it is changed itself.
     """
     config = context.config
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(context.state, TRIGGER))
+    wanted = context.history.wanted()  # read after that: what comes later triggers anew
     lasting = {one.path: one for one in todo.kept if one.lasting}
     refused: dict[str, list[Kept]] = defaultdict(list)
     unsettled: set[str] = set()
@@ -61,10 +59,10 @@ def remember(world: World, todo: Plan[Upload | Extract], memory: Memory, context
     for folder, lines in world.refused.items():
         refused[folder].extend(lines)
     table = mounts()
-    units = {
-        unit: {path: AGAIN if path in unsettled else one for path, one in seen.items()}
-        for unit, seen in world.stamps.items()
-        if not why_times_untrusted(unit, table)
+    trees = {
+        tree: {path: AGAIN if path in unsettled else one for path, one in seen.items()}
+        for tree, seen in world.stamps.items()
+        if not why_times_untrusted(tree, table)
     }
     libraries = {str(library.root) for library in config.libraries.values()}
     expected = libraries | {one for one in layout.containers(config) if os.path.lexists(one)}
@@ -72,19 +70,24 @@ def remember(world: World, todo: Plan[Upload | Extract], memory: Memory, context
     facts: Mapping[str, object] = {
         "program": _program(context),
         "full": context.now if memory.full else memory.full_at,
-        "whole": not world.unavailable and expected == units.keys(),
+        "whole": not (world.unavailable or wanted) and expected == trees.keys(),
         "roots": {root: context.history.root(root) for root in sorted(roots)},
         "mounts": list(config.paths.require_mounts),
-        "units": [[unit, len(seen)] for unit, seen in units.items()],
         "refused": [
             [folder, [[one.path, one.reason] for one in lines]] for folder, lines in refused.items()
         ],
     }
-    stamps = {path: one for seen in units.values() for path, one in seen.items()}
     try:
-        folder_index.write(os.path.join(context.state, folder_index.NAME), facts, stamps)
+        folder_index.write(os.path.join(context.state, folder_index.NAME), facts, trees)
     except OSError as error:
         context.tell("index.unwritten", level="warning", job="upload", reason=str(error))
+
+
+def trigger(context: Context) -> None:
+    """Let the next upload look at what cleanup wants, although no folder changed by that."""
+    if context.history.wanted():
+        with open(os.path.join(context.state, TRIGGER), "wb"):
+            pass
 
 
 def _home(item: Item) -> str:

@@ -68,13 +68,13 @@ class _Walk:
     def listed(self, path: str) -> Folder | None:
         """List one folder and note what it looked like before; None where it cannot be read."""
         try:
-            stamp = folder_index.stamp(path, self._device, self._now_ns)
+            ctime = folder_index.ctime(path, self._device, self._now_ns)
             folder = list_folder(path)
         except OSError as error:
             self._note_unreadable(path, error)
             return None
         try:
-            self.stamps[path] = stamp._replace(content=folder_index.content(folder.files))
+            self.stamps[path] = (ctime, folder_index.content(folder.files))
         except OSError:  # something goes away at this very moment
             self.stamps[path] = AGAIN
         return folder
@@ -92,9 +92,9 @@ class _Walk:
         real = os.path.realpath(self._root)
         for path, before in self._before.items():
             try:
-                unchanged = os.stat(path).st_ctime_ns == before.ctime_ns
+                unchanged = os.stat(path).st_ctime_ns == before[0]
                 if unchanged and full:
-                    unchanged = folder_index.content_of(path) == before.content
+                    unchanged = folder_index.content_of(path) == before[1]
             except (FileNotFoundError, NotADirectoryError):
                 continue  # where it is now, its parent will tell
             except OSError as error:
@@ -156,10 +156,10 @@ def scan(
 
 def _rests(before: Mapping[str, Stamp]) -> bool:
     """Whether every folder of uncategorized items is what it was: they are looked at as a whole."""
-    paths, stamps = [*before], before.values()
-    return folder_index.is_unchanged(
-        folder_index.FolderIndex({}, paths, [one.ctime_ns for one in stamps], [])
-    )
+    try:
+        return all(os.stat(path).st_ctime_ns == one[0] for path, one in before.items())
+    except OSError:
+        return False
 
 
 def _carried(folder: str, before: Mapping[str, Stamp], now: Mapping[str, Stamp]) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # typing costs more to load than all of this
 if TYPE_CHECKING:
     from typing import TextIO
 

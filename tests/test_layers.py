@@ -36,7 +36,7 @@ history              | database errors records                                  
 audit                | plan                                                     |
 runner               | plan errors history audit                                |
 archives judging     | layout names plan records                                |
-CRAFT                | . CRAFT layout names runner plan ports disk.* config errors history records |
+CRAFT    | . CRAFT layout names places runner plan ports disk.* config errors history records |
 jobs                 |                                                          |
 jobs.categories      | plan runner errors                                       |
 jobs.*               | CRAFT layout names runner plan ports disk.* config errors history records |

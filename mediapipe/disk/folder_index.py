@@ -11,41 +11,75 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import islice
 
+TYPE_CHECKING = False  # typing itself would be a tenth of all that the pass loads
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Any
 
 NAME = "upload.index"
-_FORMAT = 1
+_FORMAT = 2
 _TICK_NS = 2_000_000_000
 """A folder that changed so shortly before it was listed may change again within one tick of its
 file system's clock, unseen: it is listed once more."""
 
 
-class Stamp(NamedTuple):
-    """What a folder looked like; ctime in ns, 0 where it is to be listed again in any case."""
-
-    ctime_ns: int
-    content: int
-    """A sum over its files' inodes, sizes and mtimes: in a full pass it tells what changed."""
+Stamp = tuple[int, int]
+"""What a folder looked like: its ctime in ns, 0 where it is to be listed again in any case; and a
+sum over its files' inodes, sizes and mtimes, which tells in a full pass what changed."""
+AGAIN: Stamp = (0, 0)
 
 
-AGAIN = Stamp(0, 0)
+class FolderIndex:
+    """The index as it is stored: columns of all folders, one tree after the other."""
 
+    def __init__(
+        self,
+        facts: dict[str, Any],
+        paths: list[bytes],
+        ctimes: list[int],
+        contents: bytes,
+    ) -> None:
+        """`facts` is what must still hold for it to be believed, and what was kept for good.
 
-class FolderIndex(NamedTuple):
-    """The index as it is stored: three columns, one line for each folder."""
+        `paths` are relative to the top of their tree: the kernel finds them faster so.
+        """
+        self.facts = facts
+        self.trees: list[tuple[str, int]] = facts["trees"]
+        self._paths = paths
+        self._ctimes = ctimes
+        self._contents = contents
 
-    facts: dict[str, Any]
-    """What must still hold for it to be believed, and what was kept for good."""
-    paths: list[str]
-    ctimes: list[int]
-    contents: list[int]
+    def stamps(self) -> dict[str, dict[str, Stamp]]:
+        """Give tree → path → stamp."""
+        rows = zip(
+            map(os.fsdecode, self._paths),
+            zip(self._ctimes, map(int, self._contents.split()), strict=True),
+            strict=True,
+        )
+        return {
+            top: {top if path == "." else f"{top}/{path}": one for path, one in islice(rows, count)}
+            for top, count in self.trees
+        }
 
-    def stamps(self) -> dict[str, Stamp]:
-        """Give path → stamp."""
-        return dict(zip(self.paths, map(Stamp, self.ctimes, self.contents), strict=True))
+    def is_unchanged(self) -> bool:
+        """Whether every folder is surely what it was: one stat for each, and nothing else."""
+        rows = zip(self._paths, self._ctimes, strict=True)
+        try:
+            here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                for top, count in self.trees:
+                    os.chdir(top)
+                    for path, ctime in islice(rows, count):
+                        if os.stat(path).st_ctime_ns != ctime:
+                            return False
+            finally:
+                os.fchdir(here)
+                os.close(here)
+        except (OSError, ValueError):
+            return False
+        return True
 
 
 def read(path: str) -> FolderIndex | None:
@@ -57,56 +91,42 @@ def read(path: str) -> FolderIndex | None:
         if facts["format"] != _FORMAT or facts["crc"] != zlib.crc32(body):
             return None
         paths, ctimes, contents = body.split(b"\0\0")
-    except (OSError, ValueError, KeyError, TypeError):
+        names = paths.split(b"\0") if paths else []
+        return FolderIndex(facts, names, [*map(int, ctimes.split())], contents)
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    return FolderIndex(
-        facts,
-        os.fsdecode(paths).split("\0") if paths else [],
-        [*map(int, ctimes.split())],
-        [*map(int, contents.split())],
-    )
 
 
-def write(path: str, facts: Mapping[str, object], stamps: Mapping[str, Stamp]) -> None:
+def write(path: str, facts: Mapping[str, object], trees: Mapping[str, Mapping[str, Stamp]]) -> None:
     """Write the index in one piece. Raises OSError.
 
     It is not synced: what a power cut leaves is not whole, so it is not believed.
     """
+    names = [one[len(top) + 1 :] or "." for top, tree in trees.items() for one in tree]
+    stamps = [one for tree in trees.values() for one in tree.values()]
     body = b"\0\0".join(
         [
-            b"\0".join(map(os.fsencode, stamps)),
-            b" ".join(b"%d" % one.ctime_ns for one in stamps.values()),
-            b" ".join(b"%d" % one.content for one in stamps.values()),
+            b"\0".join(map(os.fsencode, names)),
+            b" ".join(b"%d" % ctime_ns for ctime_ns, _ in stamps),
+            b" ".join(b"%d" % content for _, content in stamps),
         ]
     )
-    head = json.dumps({**facts, "format": _FORMAT, "crc": zlib.crc32(body)})
+    sizes = [(top, len(tree)) for top, tree in trees.items()]
+    own = {"format": _FORMAT, "crc": zlib.crc32(body), "trees": sizes}
     temporary = f"{path}.tmp"
     with open(temporary, "wb") as file:
-        file.write(head.encode() + b"\n" + body)
+        file.write(json.dumps({**facts, **own}).encode() + b"\n" + body)
     os.rename(temporary, path)
 
 
-def is_unchanged(index: FolderIndex) -> bool:
-    """Whether every folder is surely what it was: one stat for each, and nothing else."""
-    look = os.stat
-    try:
-        for path, ctime in zip(index.paths, index.ctimes, strict=True):
-            if look(path).st_ctime_ns != ctime:
-                return False
-    except (OSError, ValueError):
-        return False
-    return True
+def ctime(path: str, device: int, now_ns: int) -> int:
+    """Give a folder's ctime before it is listed, in ns; 0 where it proves nothing.
 
-
-def stamp(path: str, device: int, now_ns: int) -> Stamp:
-    """Look at a folder before it is listed; `content` is still to be filled in.
-
-    `device` is that of its root: what is mounted below it may have other habits, and is always
-    listed again. Raises OSError.
+    `device` is that of its root: what is mounted below it may have other habits. Raises OSError.
     """
     found = os.stat(path)
     settled = now_ns - found.st_ctime_ns >= _TICK_NS and found.st_dev == device
-    return Stamp(found.st_ctime_ns if settled else 0, 0)
+    return found.st_ctime_ns if settled else 0
 
 
 def content(files: Iterable[os.DirEntry[str]]) -> int:

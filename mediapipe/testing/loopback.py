@@ -47,8 +47,8 @@ def free_port() -> int:
     tables = [Path("/proc/net", name) for name in ("tcp", "tcp6", "udp", "udp6")]
     rows = [row for table in tables if table.exists() for row in table.read_text().splitlines()[1:]]
     taken = {int(row.split()[1].rpartition(":")[2], 16) for row in rows}
-    free = sorted({*range(10_000, max(int(kernels[0]), 11_000))} - taken)
-    return free[random.randrange(len(free))]  # noqa: S311
+    free: list[int] = sorted({*range(10_000, max(int(kernels[0]), 11_000))} - taken)
+    return random.choice([*free])  # noqa: S311
 
 
 def listens(pid: int, port: int) -> bool | None:

@@ -6,8 +6,8 @@ folder on the way to an object is named, since it may be as new as the object. T
 (measured, 1.75.2):
 - `vfs/refresh` of a folder that is not in the listing of its parent does nothing, and says so with
   status 200; where all goes well it costs a call for each folder, whether anybody looks or not;
-- `vfs/forget` of a whole tree makes B2 be asked for all of it again, and a program that stands in one
-  of the folders never sees anything new there.
+- `vfs/forget` of a whole tree makes B2 be asked for all of it again, and a program that stands in
+  one of its folders never sees anything new there.
 A listing under way is waited for, so that it cannot bring the old picture back. What was looked at
 within the last second (`--attr-timeout`) the kernel shows as it was until then.
 """

@@ -57,8 +57,11 @@ class RealMount:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def stop(self) -> None:
-        """Unmount, and let rclone end; its `rc.json` stays."""
+    def stop(self, *, kill: bool = False) -> None:
+        """Unmount and end rclone, or kill it; `rc.json` stays, and a killed one's socket too."""
+        if self._process is not None and kill:
+            self._process.kill()
+            self._process.wait(PATIENCE)
         unmount = ["fusermount3", "-u", "-z", str(self.point)]
         subprocess.run(unmount, capture_output=True, check=False)
         if self._process is not None:

@@ -43,6 +43,7 @@ class Mount:
         self._socket = rc_addr.removeprefix("unix://") if rc_addr.startswith("unix://") else None
         host = "rclone" if self._socket else rc_addr
         self._url = f"http://{'127.0.0.1' if host.startswith(':') else ''}{host}/vfs/forget"
+        self._where = f"{_SERVICE} at {rc_addr}"
         self._file = os.path.join(state, NAME)
 
     def uploaded(self, names: Sequence[str]) -> None:
@@ -70,17 +71,12 @@ class Mount:
                 f"{self._where} refuses the password of {self._file}",
                 hint="does another rclone listen there? else start the mount anew",
             )
-        try:
-            told = set(json.loads(answer.content)["forgotten"])
-        except (ValueError, KeyError, TypeError):
-            told = set()
-        if answer.status_code != _OK or told != {b2_names.as_json_shows(one) for one in forgotten}:
-            words = answer.text.strip()[:_SHORT]
+        # status 200 alone is no proof that it was rclone, and that it understood
+        if answer.status_code != _OK or _forgotten(answer.content) != {
+            b2_names.as_json_shows(name) for name in forgotten
+        }:
+            words = " ".join(answer.text.split())[:_SHORT]
             raise Unavailable(f"{self._where} answers {answer.status_code}: {words}")
-
-    @property
-    def _where(self) -> str:
-        return f"{_SERVICE} at {self._socket or self._url}"
 
     def _login(self) -> tuple[str, str] | None:
         """Read user and password, or give None where no mount has ever run."""
@@ -98,6 +94,14 @@ class Mount:
         except (ValueError, KeyError, TypeError):
             raise Unavailable(f"{self._file} is not whole; start the mount anew") from None
         return str(user), str(password)
+
+
+def _forgotten(content: bytes) -> set[str]:
+    """Read which names rclone says it has forgotten; none where it is not rclone that speaks."""
+    try:
+        return set(json.loads(content)["forgotten"])
+    except (ValueError, KeyError, TypeError):
+        return set()
 
 
 def _one_in_each_folder(names: Sequence[str]) -> tuple[str, ...]:

@@ -150,7 +150,7 @@ def test_folders_of_any_name_are_listed_anew(
     mount: RealMount, b2: B2Server, tmp_path: Path
 ) -> None:
     """Sent by rclone, as uploads are: what it makes of such names is its own doing."""
-    for round_ in ("first", "second"):
+    for number, round_ in enumerate(("first", "second"), 1):
         for name in ODD:
             path = tmp_path / "source" / name / round_
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ def test_folders_of_any_name_are_listed_anew(
             check=True, capture_output=True,
         )  # fmt: skip
         told(mount).uploaded([f"{name}/{round_}" for name in ODD])
-    assert len(mount.shown() - set(OLD)) == 2 * len(ODD)
+        assert len(mount.shown() - set(OLD)) == number * len(ODD)
 
 
 def test_where_no_mount_has_run_there_is_nobody_to_tell(tmp_path: Path) -> None:

@@ -211,6 +211,7 @@ def _upload(options: Namespace, context: Context) -> Report:
         lambda: _building().qbittorrent(context, options.verb, path),
         functools.cache(lambda: _building().rclone(context, options.verb, path)),
         lambda: _building().unarchiver(),
+        lambda: _building().listeners(context),
     )
 
 

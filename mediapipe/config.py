@@ -189,6 +189,15 @@ class Config:
 
 def as_host(path: str, path_map: Mapping[AbsPath, AbsPath]) -> str:
     """Give a path of another program as this host sees it: the longest prefix of the map wins."""
+    return _mapped(path, path_map)
+
+
+def as_app(path: str, path_map: Mapping[AbsPath, AbsPath]) -> str:
+    """Give a path of this host as another program sees it: the longest prefix of the map wins."""
+    return _mapped(path, path_map)
+
+
+def _mapped(path: str, path_map: Mapping[AbsPath, AbsPath]) -> str:
     for prefix in sorted(path_map, key=len, reverse=True):
         if path == prefix or path.startswith(prefix + "/"):
             return path_map[prefix] + path[len(prefix) :]

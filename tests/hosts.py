@@ -27,8 +27,11 @@ from mediapipe.units import AbsPath
 from tests.fakes import FakeArchives, FakeRemote, FakeTorrents, FakeWatcher, pack, unpack
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from mediapipe.ports import Listener
 
 WEEK = 7 * 86400
 HOUR = 3600.0
@@ -72,6 +75,7 @@ class Host:
     remote: FakeRemote = field(default_factory=FakeRemote)
     archives: FakeArchives = field(default_factory=FakeArchives)
     watcher: FakeWatcher = field(default_factory=FakeWatcher)
+    listeners: Sequence[Listener] = ()
     now: float = field(default_factory=lambda: time.time() + HOUR)
     """An hour ahead, so that what a test has just written is settled."""
     events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
@@ -177,7 +181,11 @@ class Host:
         with opened(str(self.state), "upload", dry_run=dry_run) as history:
             context = self.context(history, dry_run=dry_run)
             return upload.run(
-                context, lambda: self.torrents, lambda: self.remote, lambda: self.archives
+                context,
+                lambda: self.torrents,
+                lambda: self.remote,
+                lambda: self.archives,
+                lambda: self.listeners,
             )
 
     def cleanup(self, *, dry_run: bool = False, **options: bool) -> Report:

@@ -18,7 +18,7 @@ LONGEST = 300
 # are the modules of the line above the table. What stands below `if TYPE_CHECKING` does not run,
 # and does not count.
 CRAFT = """
-items archives scanning remembering sending extracting proving
+items archives scanning remembering sending extracting proving telling
 claims holdings judging confirming folders deletion removing
 """
 LAYERS = """
@@ -42,6 +42,7 @@ jobs.categories      | plan runner errors                                       
 jobs.*               | CRAFT layout names runner plan ports disk.* config errors history records |
 adapters             |                                                          |
 adapters.qbittorrent | ports config errors layout plan units adapters.*         | qbittorrentapi
+adapters.http        | errors                                                   | httpx
 adapters.*           | ports config errors layout plan units adapters.*         |
 latch                | errors history plan records                              |
 building             | adapters.* errors latch config units                     |

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediapipe.config import Config, UploadConfig
-    from mediapipe.ports import Archives, Remote, TorrentClient
+    from mediapipe.ports import Archives, Listener, Remote, TorrentClient
     from mediapipe.records import Pause
 
 
@@ -26,8 +26,12 @@ def run(
     torrents: Callable[[], TorrentClient],
     remote: Callable[[], Remote],
     archives: Callable[[], Archives],
+    listeners: Callable[[], Sequence[Listener]],
 ) -> Report:
-    """Upload what is pending; with nothing pending, no service is asked and no child started."""
+    """Upload what is pending; with nothing pending, no service is asked and no child started.
+
+    `listeners` are told of what arrived, in their order; see `telling`.
+    """
     config, history = context.config, context.history
     roots = layout.survey(
         [*(library.root for library in config.libraries.values()), config.paths.completed], history
@@ -47,8 +51,9 @@ def run(
         if actions:
             # what proves and marks is loaded only when there is something to prove
             from mediapipe.proving import prove_all
+            from mediapipe.telling import tell_of
 
-            yield from prove_all(actions, context, remote(), archives)
+            yield from tell_of(prove_all(actions, context, remote(), archives), listeners, context)
 
     return execute(todo, apply, context)
 

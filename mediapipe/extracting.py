@@ -13,7 +13,7 @@ from mediapipe.disk.index import File, file_from, walk
 from mediapipe.errors import ActionFailed, ConfigError, Unavailable
 from mediapipe.layout import inside
 from mediapipe.plan import human, shown
-from mediapipe.sending import send
+from mediapipe.sending import Load, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -126,7 +126,7 @@ def _send(
     base: str, prefix: str, files: Mapping[str, File], context: Context, remote: Remote
 ) -> tuple[Proven, ...]:
     """Send all or nothing: an archive is proven by every member. Raises ActionFailed."""
-    sent = send(base, prefix, files, remote, context)
+    sent = send(Load(base, prefix, files), remote, context)
     if sent.trouble:
         raise sent.trouble
     for name, reason in sent.failures.items():

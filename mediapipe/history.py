@@ -90,6 +90,16 @@ class History:
                 self._db.executemany("DELETE FROM objects WHERE proof = ?", numbers)
                 self._db.executemany("DELETE FROM proofs WHERE id = ?", numbers)
 
+    def is_needed_elsewhere(self, remote: str, identity: Identity) -> bool:
+        """Whether a proof of another file needs this object too."""
+        inode, size, mtime_ns = identity
+        query = (
+            "SELECT 1 FROM objects JOIN proofs ON proof = proofs.id WHERE remote = ?"
+            " AND NOT (inode = ? AND proofs.size = ? AND mtime_ns = ?) LIMIT 1"
+        )
+        values = (json.dumps(remote), _fit(inode), size, _fit(mtime_ns))
+        return self._db.execute(query, values).fetchone() is not None
+
     # sightings
 
     def sight(self, prefix: str, subjects: Iterable[str], now: float) -> dict[str, Sighting]:

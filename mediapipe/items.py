@@ -83,6 +83,8 @@ class Upload:
     """All of the item's, but for volumes of archives; empty where only the marker is missing."""
     remote: str
     reason: str
+    copies: Mapping[str, str] = field(default_factory=dict)
+    """Name → remote name of an object that was proven to hold the same file."""
     kind: str = "upload"
 
     @property
@@ -144,6 +146,12 @@ class World:
     items: tuple[Item, ...]
     kept: tuple[Kept, ...]
     unavailable: str
+    busy: Mapping[str, str] = field(default_factory=dict)
+    """Item that qBittorrent is not done with → the reason."""
+    done: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Item with archives → those of its files that need nothing any more."""
+    copies: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Item → name → remote name of another object that was proven to hold the same file."""
     stamps: Mapping[str, Mapping[str, Stamp]] = field(default_factory=dict)
     """Scanned unit (a library's root, a folder of uncategorized items) → what its folders looked
     like, for the folder index."""

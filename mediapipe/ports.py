@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from mediapipe.errors import MediapipeError
 
@@ -93,6 +93,15 @@ class RemoteObject:
 
 
 @dataclass(frozen=True)
+class Range:
+    """A part of an object; offset and count in bytes."""
+
+    name: str
+    offset: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Copied:
     """How a copy ended; what it does not complain of is not proven by that."""
 
@@ -147,8 +156,26 @@ class Remote(Protocol):
         """
         ...
 
-    def read(self, name: str, offset: int, count: int) -> bytes:
-        """Read `count` bytes of an object from `offset` on."""
+    def look_below(self, prefix: str, wanted: Container[str]) -> Mapping[str, RemoteObject]:
+        """Look up, by one listing of a folder, those objects below it that are wanted.
+
+        A name not in the answer proves nothing: it may be shown in another way.
+        """
+        ...
+
+    def read(self, ranges: Sequence[Range]) -> Sequence[bytes]:
+        """Read ranges of objects, in their order."""
+        ...
+
+    def copy_within(self, sources: Mapping[str, str]) -> None:
+        """Copy objects to other names (target → source) on the remote itself, sending no bytes.
+
+        What could not be copied is not told: look for it.
+        """
+        ...
+
+    def hide(self, names: Sequence[str]) -> None:
+        """Hide objects: they are in no listing any more; the remote keeps their versions."""
         ...
 
 
@@ -219,6 +246,7 @@ class Progress:
     rate: float
     seconds_left: float | None
     transfers: tuple[Transfer, ...]
+    doing: str = "Uploading"
 
 
 class Watcher(Protocol):

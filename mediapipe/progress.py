@@ -21,7 +21,7 @@ _PATIENCE = 4
 def line(progress: Progress) -> str:
     """Give one line: "Uploading 3 of 12, 45 %, 23 MiB/s, 4 min left: Episode.mkv"."""
     share = 100 * progress.sent // progress.total if progress.total else 100
-    words = [f"Uploading {progress.done} of {progress.files}", f"{share} %"]
+    words = [f"{progress.doing} {progress.done} of {progress.files}", f"{share} %"]
     words.append(f"{human(int(progress.rate))}/s")
     if progress.seconds_left is not None:
         words.append(f"{duration(progress.seconds_left)} left")
@@ -72,7 +72,7 @@ class Bars:
             self._total,
             total=progress.total or None,
             completed=progress.sent,
-            description=f"{progress.done} of {progress.files}",
+            description=f"{progress.doing} {progress.done} of {progress.files}",
         )
         current = {one.name for one in progress.transfers}
         for name in [name for name in self._bars if name not in current]:

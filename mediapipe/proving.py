@@ -14,17 +14,20 @@ from mediapipe.disk.index import fingerprint, look, same
 from mediapipe.errors import ActionFailed, Stale
 from mediapipe.items import Extract, Item, Upload
 from mediapipe.records import Pause, Proof
+from mediapipe.renaming import hide_old
 from mediapipe.runner import Context, Result, attempt, lock
-from mediapipe.sending import send
+from mediapipe.sending import Load, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mediapipe.ports import Archives, Remote
+    from mediapipe.ports import Archives, Remote, RemoteObject
     from mediapipe.records import Proven
     from mediapipe.sending import Sent
 
 BATCH_FILES = 500
+_LIST_FROM = 200
+"""Pending files of one remote folder, above which one listing of it costs less than looking."""
 _PAUSE, _LONGEST_PAUSE = 120.0, 6 * 3600.0
 _SLICE = 900.0
 """Seconds after which no further batch is begun: the next run looks around first, so that today's
@@ -41,13 +44,17 @@ def prove_all(
     _demand_bucket(context, remote)
     ends = time.monotonic() + _SLICE
     extracting.sweep(context)
+    there = _list(actions, remote)
     for base, prefix, batch in _batches(actions, context.config.upload.batch):
         if time.monotonic() > ends:
             return
         files = {name: file for one in batch for name, file in one.files.items()}
-        sent = send(base, prefix, files, remote, context) if files else None
+        copies = {name: source for one in batch for name, source in one.copies.items()}
+        load = Load(base, prefix, files, there.get(prefix, {}), copies)
+        sent = send(load, remote, context) if files else None
+        hidden = hide_old(batch, sent, remote, context) if sent and copies else {}
         for upload in batch:
-            result = attempt(upload, functools.partial(_prove, sent, context))
+            result = attempt(upload, functools.partial(_prove, sent, hidden, context))
             if sent is None or sent.trouble is None:
                 _rest(upload, result, context)
             yield result
@@ -68,6 +75,28 @@ def _demand_bucket(context: Context, remote: Remote) -> None:
     if context.history.last(seen) is None:
         remote.demand_bucket()
         context.history.done(seen, context.now)
+
+
+def _list(
+    actions: Sequence[Upload | Extract], remote: Remote
+) -> dict[str, dict[str, RemoteObject]]:
+    """List the folders of which much is pending: prefix → name → what is there already.
+
+    A box that comes from other programs has all of it there: one call then tells of a thousand
+    files, and none of them is sent again.
+    """
+    pending: dict[str, set[str]] = defaultdict(set)
+    for action in actions:
+        if isinstance(action, Upload):
+            prefix = action.item.prefix
+            pending[prefix] |= {f"{prefix}/{name}" for name in action.files}
+    return {
+        prefix: {
+            name[len(prefix) + 1 :]: one for name, one in remote.look_below(prefix, names).items()
+        }
+        for prefix, names in pending.items()
+        if len(names) > _LIST_FROM
+    }
 
 
 def _batches(
@@ -104,7 +133,12 @@ def _rest(action: Upload | Extract, result: Result, context: Context) -> None:
         history.unpause([action.path])
 
 
-def _prove(sent: Sent | None, context: Context, action: Upload) -> dict[str, object]:
+def _prove(
+    sent: Sent | None,
+    hidden: Mapping[str, Sequence[str]],
+    context: Context,
+    action: Upload,
+) -> dict[str, object]:
     """Write the proof rows of an upload, and the marker if the item is whole by then."""
     proofs: dict[str, Proof] = {}
     _demand_unchanged(action.item)
@@ -114,7 +148,9 @@ def _prove(sent: Sent | None, context: Context, action: Upload) -> dict[str, obj
             raise ActionFailed(f"{os.path.basename(name)}: {reason}")
         proofs[name] = Proof(sent.proven[name].remote, (sent.proven[name],))
     _record(action, proofs, context)
-    return {"files": [_audited(action.item, name, proof) for name, proof in proofs.items()]}
+    files = [_audited(action.item, name, proof) for name, proof in proofs.items()]
+    old = hidden.get(action.path)
+    return {"files": files, "hidden": list(old)} if old else {"files": files}
 
 
 def _extract(
@@ -133,7 +169,7 @@ def _extract(
     proofs = dict.fromkeys(used, Proof(place, objects))
     strays = {name: file for name, file in action.files.items() if name not in used}
     if strays:  # they only look like volumes: they are files like any other
-        sent = send(item.base, item.prefix, strays, remote, context)
+        sent = send(Load(item.base, item.prefix, strays), remote, context)
         for name, reason in sent.failures.items():
             raise ActionFailed(f"{os.path.basename(name)}: {reason}")
         proofs |= {name: Proof(one.remote, (one,)) for name, one in sent.proven.items()}

@@ -151,7 +151,7 @@ def scan(
     }
     kept = [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     kept += [one for lines in refused.values() for one in lines]
-    return World(tuple(items), tuple(kept), trouble, stamps, refused)
+    return World(tuple(items), tuple(kept), trouble, stamps=stamps, refused=refused)
 
 
 def _rests(before: Mapping[str, Stamp]) -> bool:

@@ -1,33 +1,51 @@
-"""Copy files to the remote and look each object up: what comes back is proven, or failed.
+"""Bring files to the remote and look each object up: what comes back is proven, or failed.
 
 The copying program's word is not a proof (facts: it ends with 0 for files it never sent, and for
 objects without a hash that are something else). Each object must be there, of equal size, with an
-equal SHA-1 of the bytes on disk.
+equal SHA-1 of the bytes on disk. What is there already is proven in the same way, and not sent.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+import functools
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mediapipe.errors import ConfigError, MediapipeError
+from mediapipe.hashing import Hashing, hash_file
 from mediapipe.plan import human, shown
+from mediapipe.ports import Progress, Range, Transfer
 from mediapipe.records import Proven
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mediapipe.disk.index import File
-    from mediapipe.ports import Remote, RemoteObject
+    from mediapipe.ports import Remote, RemoteObject, Watcher
     from mediapipe.runner import Context
 
 _BLOCK = 1 << 20
+_READ_AT_ONCE = 4
+"""Files whose ranges are in memory at the same time."""
 UNCHECKED = 200 << 20
 """Bytes: above rclone's `--b2-upload-cutoff` the object's SHA-1 is a label that B2 never checked,
 so three ranges are read back."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """Files to be brought to one place: name below `base` → file."""
+
+    base: str
+    """The folder on this host that the names are relative to."""
+    prefix: str
+    """The folder on the remote that stands for it."""
+    files: Mapping[str, File]
+    there: Mapping[str, RemoteObject] = field(default_factory=dict)
+    """Name → what a listing showed of that name."""
+    copies: Mapping[str, str] = field(default_factory=dict)
+    """Name → remote name of an object that was proven to hold the same file."""
 
 
 @dataclass(frozen=True)
@@ -40,75 +58,148 @@ class Sent:
     """What ended the copy as a whole, if anything did."""
 
 
-def send(
-    base: str, prefix: str, files: Mapping[str, File], remote: Remote, context: Context
-) -> Sent:
-    """Send the files `base/name` to `prefix/name` and prove them.
+def send(load: Load, remote: Remote, context: Context) -> Sent:
+    """Bring files to the remote and prove them.
 
     Raises ConfigError where the remote refuses the key or gives no SHA-1 at all, Unavailable where
     nothing could be looked up.
     """
+    proven = _prove_there(load, remote, context)
+    files = {name: file for name, file in load.files.items() if name not in proven}
+    if not files:
+        return Sent(proven, {}, None)
+    if load.copies:
+        prefix = load.prefix
+        remote.copy_within({f"{prefix}/{name}": one for name, one in load.copies.items()})
     context.tell(
         "upload.started",
         job="upload",
-        path=shown(base),
+        path=shown(load.base),
         files=len(files),
         size=human(sum(file.size for file in files.values())),
     )
-    with _Hashing(files) as hashing:
-        copied = remote.copy(base, list(files), prefix, anew=False, watcher=context.watcher)
+    with Hashing(files) as hashing:
+        copied = remote.copy(
+            load.base, list(files), load.prefix, anew=False, watcher=context.watcher
+        )
         hashes = hashing.result()
     if isinstance(copied.trouble, ConfigError):
         raise copied.trouble
     words = dict(copied.failures)
-    found = _look(prefix, files, remote)
+    found = _look(load.prefix, files, remote)
     anew = [
         name
         for name in files
         if name in found and isinstance(hashes[name], str)
-        if _why_other(name, hashes, found, files)
+        if _why_other(files[name], hashes[name], found[name])
     ]
     if anew and copied.trouble is None:
         # an object of this name that is not ours: B2 keeps it as an older version
-        copied = remote.copy(base, anew, prefix, anew=True, watcher=context.watcher)
+        copied = remote.copy(load.base, anew, load.prefix, anew=True, watcher=context.watcher)
         words |= copied.failures
-        found = _look(prefix, files, remote)
+        found = _look(load.prefix, files, remote)
         if copied.trouble is None and not any(found[name].sha1 for name in anew if name in found):
             raise ConfigError(
                 f"{remote.address('').rstrip('/')} gives no SHA-1, so nothing can be proven there",
                 hint="use a B2 remote without crypt or chunker around it",
             )
-    proven: dict[str, Proven] = {}
+    reasons = {
+        name: _why_other(file, hashes[name], found.get(name)) for name, file in files.items()
+    }
+    sound = {name: file for name, file in files.items() if not reasons[name]}
+    reasons |= _why_read_backs_differ(load.prefix, sound, remote)
     failures: dict[str, str] = {}
     for name, file in files.items():
-        reason = _why_other(name, hashes, found, files)
-        if not reason and file.size > UNCHECKED:
-            reason = _why_read_back_differs(f"{prefix}/{name}", file, remote)
-        if reason:
-            failures[name] = words.get(name) or (str(copied.trouble) if copied.trouble else reason)
+        if reasons[name]:
+            told = str(copied.trouble) if copied.trouble else reasons[name]
+            failures[name] = words.get(name) or told
         else:
-            there = found[name]
-            address = remote.address(f"{prefix}/{name}")
-            readback = file.size > UNCHECKED
-            proven[name] = Proven(address, file.size, there.sha1, there.file_id, readback)
+            proven[name] = _proven(f"{load.prefix}/{name}", file, found[name], remote)
     return Sent(proven, failures, copied.trouble)
 
 
-def _why_other(
-    name: str,
-    hashes: Mapping[str, str | OSError],
-    found: Mapping[str, RemoteObject],
-    files: Mapping[str, File],
-) -> str:
-    """Tell why the object does not prove the file, or give an empty string."""
-    ours = hashes[name]
+def _prove_there(load: Load, remote: Remote, context: Context) -> dict[str, Proven]:
+    """Prove what a listing showed to be there already: by hashes of the disk, with no child.
+
+    A box that comes from shell scripts may have terabytes of it.
+    """
+    candidates = {
+        name: file
+        for name, file in load.files.items()
+        if name in load.there and load.there[name].sha1 and load.there[name].size == file.size
+    }
+    if not candidates:
+        return {}
+    equal = {
+        name: file
+        for name, file, sha1 in _hash_all(candidates, context)
+        if sha1 == load.there[name].sha1
+    }
+    differ = _why_read_backs_differ(load.prefix, equal, remote)
+    return {
+        name: _proven(f"{load.prefix}/{name}", file, load.there[name], remote)
+        for name, file in equal.items()
+        if not differ.get(name)
+    }
+
+
+def _hash_all(files: Mapping[str, File], context: Context) -> Iterator[tuple[str, File, str]]:
+    """Hash files one by one, and show how far it is; what cannot be read is left out."""
+    watch = _Watch(files, context.watcher)
+    for name, file in files.items():
+        try:
+            sha1 = hash_file(file.path, functools.partial(watch.show, name, file.size))
+        except OSError:
+            continue  # the copying program will tell why
+        watch.done(file.size)
+        yield name, file, sha1
+    context.watcher.end()
+
+
+class _Watch:
+    """Shows how far a comparison is, at the watcher's own pace."""
+
+    def __init__(self, files: Mapping[str, File], watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._files = len(files)
+        self._total = sum(file.size for file in files.values())
+        self._finished = self._before = 0
+        self._started = self._shown = time.monotonic()
+
+    def show(self, name: str, size: int, read: int) -> bool:
+        now = time.monotonic()
+        if now - self._shown >= self._watcher.interval:
+            self._shown = now
+            sent = self._before + read
+            rate = sent / (now - self._started)
+            left = (self._total - sent) / rate if rate else None
+            transfers = (Transfer(name, size, read),)
+            self._watcher.show(
+                Progress(
+                    self._finished, self._files, sent, self._total, rate, left, transfers,
+                    "Comparing",
+                )
+            )  # fmt: skip
+        return True
+
+    def done(self, size: int) -> None:
+        self._finished += 1
+        self._before += size
+
+
+def _proven(name: str, file: File, there: RemoteObject, remote: Remote) -> Proven:
+    readback = file.size > UNCHECKED
+    return Proven(remote.address(name), file.size, there.sha1, there.file_id, readback)
+
+
+def _why_other(file: File, ours: str | OSError, there: RemoteObject | None) -> str:
+    """Tell why an object does not prove a file, or give an empty string."""
     if isinstance(ours, OSError):
         return f"cannot be read: {ours.strerror}"
-    if name not in found:
+    if there is None:
         return "it is not on the remote after the upload"
-    there = found[name]
-    if there.size != files[name].size:
-        return f"the remote has {there.size} bytes of it, the disk {files[name].size}"
+    if there.size != file.size:
+        return f"the remote has {there.size} bytes of it, the disk {file.size}"
     if not there.sha1:
         return "the remote has no SHA-1 of it"
     return "" if there.sha1 == ours else f"the remote has other bytes (SHA-1 {there.sha1})"
@@ -120,55 +211,30 @@ def _look(prefix: str, files: Mapping[str, File], remote: Remote) -> dict[str, R
     return {names[key]: value for key, value in remote.look(list(names)).items()}
 
 
-class _Hashing:
-    """Computes the SHA-1 of each file in a thread, beside the child that reads the same pages."""
-
-    def __init__(self, files: Mapping[str, File]) -> None:
-        self._files = files
-        self._hashes: dict[str, str | OSError] = {}
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._hash_all, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End at the next block: a run that is told to stop must not read terabytes first."""
-        self._stopped.set()
-        self._thread.join()
-
-    def result(self) -> dict[str, str | OSError]:
-        """Wait for all hashes; a file that could not be read has its error instead."""
-        self._thread.join()
-        return self._hashes
-
-    def _hash_all(self) -> None:
-        for name, file in self._files.items():
-            try:
-                self._hashes[name] = self._hash(file.path)
-            except OSError as error:
-                self._hashes[name] = error
-
-    def _hash(self, path: str) -> str:
-        digest = hashlib.sha1(usedforsecurity=False)
-        block = bytearray(_BLOCK)
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb", buffering=0) as stream:
-            while (size := stream.readinto(block)) and not self._stopped.is_set():
-                digest.update(memoryview(block)[:size])
-        return digest.hexdigest()
+def _why_read_backs_differ(
+    prefix: str, files: Mapping[str, File], remote: Remote
+) -> dict[str, str]:
+    """Compare first, middle and last MiB of each large file with the disk; empty where equal."""
+    large = [(name, file) for name, file in files.items() if file.size > UNCHECKED]
+    reasons: dict[str, str] = {}
+    for first in range(0, len(large), _READ_AT_ONCE):
+        parts = [
+            (file, Range(f"{prefix}/{name}", offset, _BLOCK))
+            for name, file in large[first : first + _READ_AT_ONCE]
+            for offset in (0, file.size // 2, file.size - _BLOCK)
+        ]
+        theirs = remote.read([one for _file, one in parts])
+        for (file, one), data in zip(parts, theirs, strict=True):
+            if reason := _why_range_differs(file, one, data):
+                reasons[one.name[len(prefix) + 1 :]] = reason
+    return reasons
 
 
-def _why_read_back_differs(name: str, file: File, remote: Remote) -> str:
-    """Compare first, middle and last MiB with the disk; gives an empty string where equal."""
-    for offset in (0, file.size // 2, max(0, file.size - _BLOCK)):
-        try:
-            with open(file.path, "rb") as stream:
-                stream.seek(offset)
-                ours = stream.read(_BLOCK)
-        except OSError as error:
-            return f"cannot be read: {error.strerror}"
-        if remote.read(name, offset, len(ours)) != ours:
-            return f"the remote has other bytes at {offset}"
-    return ""
+def _why_range_differs(file: File, one: Range, theirs: bytes) -> str:
+    try:
+        with open(file.path, "rb") as stream:
+            stream.seek(one.offset)
+            ours = stream.read(one.count)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if theirs == ours else f"the remote has other bytes at {one.offset}"

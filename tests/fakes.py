@@ -23,9 +23,9 @@ from mediapipe.ports import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
-    from mediapipe.ports import Watcher
+    from mediapipe.ports import Range, Watcher
 
 
 @dataclass
@@ -121,6 +121,8 @@ class FakeRemote:
     """Which rule of the bucket hides objects by their age."""
     before: Callable[[str], None] = lambda _method: None
     """Called at the beginning of each method, to let the world change meanwhile."""
+    hidden: dict[str, list[Version]] = field(default_factory=dict)
+    """Name → the versions that were hidden with it."""
     calls: list[str] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     """Names whose bytes a copy really sent."""
@@ -183,11 +185,35 @@ class FakeRemote:
             if name in self.versions and name not in self.missing
         }
 
-    def read(self, name: str, offset: int, count: int) -> bytes:
+    def look_below(self, prefix: str, wanted: Container[str]) -> Mapping[str, RemoteObject]:
+        self._begin("look_below")
+        return {
+            name: self._told(name)
+            for name in self.versions
+            if name.startswith(f"{prefix}/") and name in wanted and name not in self.missing
+        }
+
+    def read(self, ranges: Sequence[Range]) -> Sequence[bytes]:
         self._begin("read")
-        if name not in self.versions:
-            return b""
-        return self.versions[name][-1].content[offset : offset + count]
+        return [
+            self.versions[one.name][-1].content[one.offset : one.offset + one.count]
+            if one.name in self.versions
+            else b""
+            for one in ranges
+        ]
+
+    def copy_within(self, sources: Mapping[str, str]) -> None:
+        self._begin("copy_within")
+        for target, source in sources.items():
+            if source in self.versions and target not in self.refused:
+                content = self.versions[source][-1].content
+                if not self._equal(target, content):
+                    self.put(target, content)
+
+    def hide(self, names: Sequence[str]) -> None:
+        self._begin("hide")
+        for name in names:
+            self.hidden.setdefault(name, []).extend(self.versions.pop(name, []))
 
     def why_hides(self) -> str:
         self._begin("why_hides")

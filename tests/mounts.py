@@ -8,7 +8,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Self
 
-from mediapipe.adapters.rclone import find_binary
+from mediapipe.adapters.rclone_program import find_binary
 from mediapipe.testing.loopback import spawn, wait_until
 
 if TYPE_CHECKING:

@@ -42,6 +42,7 @@ def run(
     *,
     timeout: float,
     on_line: Callable[[str], bool] | None = None,
+    on_output: Callable[[bytes], None] | None = None,
     watch: Callable[[], bool] | None = None,
     largest_file: int | None = None,
 ) -> Ended:
@@ -49,6 +50,7 @@ def run(
 
     `on_line` gets each line of standard error and tells whether the child is alive by it;
     `timeout` is in seconds without such a line (without `on_line`: without a byte of output).
+    `on_output` gets each line of standard output, which is not kept then.
     `watch` is called about every second, tells the same in another way, and may raise. No file
     that the child writes grows beyond `largest_file` bytes. Raises Unavailable where the child
     stalls, ConfigError where it cannot be started.
@@ -56,6 +58,7 @@ def run(
     with _started(command) as child:
         output = bytearray()
         lines = _Lines(on_line)
+        answers = _Answers(output, on_output)
         deadline = time.monotonic() + timeout
         if largest_file is not None:
             resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
@@ -76,7 +79,7 @@ def run(
                         selector.unregister(key.fileobj)
                         continue
                     if key.fileobj is child.stdout:
-                        output += chunk
+                        answers.feed(chunk)
                         alive = True
                     else:
                         alive = lines.feed(chunk)
@@ -84,6 +87,61 @@ def run(
                         deadline = time.monotonic() + timeout
         lines.feed(b"\n")
         return Ended(child.wait(), bytes(output), lines.tail())
+
+
+def gather(commands: Sequence[Sequence[str]], *, timeout: float, most: int) -> list[Ended]:
+    """Run children side by side, at most `most` of them; gives how each ended, in their order.
+
+    `timeout` is in seconds, for each of them. Raises as `run` does.
+    """
+    ended: list[Ended] = []
+    for first in range(0, len(commands), most):
+        with contextlib.ExitStack() as stack:
+            wave = commands[first : first + most]
+            children = [stack.enter_context(_started(command)) for command in wave]
+            ended += _collect(children, os.path.basename(wave[0][0]), timeout)
+    return ended
+
+
+def _collect(children: Sequence[subprocess.Popen[bytes]], name: str, timeout: float) -> list[Ended]:
+    """Read all that some children write, until each of them has ended."""
+    deadline = time.monotonic() + timeout
+    outputs = [bytearray() for _ in children]
+    errors = [bytearray() for _ in children]
+    with selectors.DefaultSelector() as selector:
+        for child, output, error in zip(children, outputs, errors, strict=True):
+            for stream, text in ((child.stdout, output), (child.stderr, error)):
+                assert stream is not None  # noqa: S101 - both are pipes
+                selector.register(stream, selectors.EVENT_READ, text)
+        while selector.get_map():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Unavailable(f"{name} stalled for {timeout:.0f} s")
+            for key, _ in selector.select(left):
+                if chunk := os.read(key.fd, 1 << 16):
+                    key.data.extend(chunk)
+                else:
+                    selector.unregister(key.fileobj)
+    return [
+        Ended(child.wait(), bytes(output), error.decode(errors="replace").strip())
+        for child, output, error in zip(children, outputs, errors, strict=True)
+    ]
+
+
+class _Answers:
+    """Keeps standard output, or hands on its lines."""
+
+    def __init__(self, kept: bytearray, on_output: Callable[[bytes], None] | None) -> None:
+        self._kept = kept
+        self._on_output = on_output
+
+    def feed(self, chunk: bytes) -> None:
+        self._kept += chunk
+        if self._on_output is not None:
+            *lines, rest = bytes(self._kept).split(b"\n")
+            self._kept[:] = rest
+            for line in lines:
+                self._on_output(line)
 
 
 class _Lines:

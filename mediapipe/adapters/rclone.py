@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import shutil
-import sys
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 from mediapipe import layout
 from mediapipe.adapters import b2_names, process, rclone_log
+from mediapipe.adapters.rclone_program import Program
 from mediapipe.errors import ConfigError, MediapipeError, Unavailable
 from mediapipe.ports import Copied, RemoteObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from mediapipe.config import RcloneConfig, UploadConfig
-    from mediapipe.ports import Watcher
+    from mediapipe.ports import Range, Watcher
 
-_OLDEST = (1, 73, 5)
-"""Below it B2's newer keys are refused and the RC has known holes (CONTRACT)."""
-_NUL_LISTS = (1, 75, 0)
-"""First version with --files-from0: the only list that can hold a name with a newline."""
 _LOOK_TIMEOUT = 300.0
 _ONCE = ("--retries", "1", "--low-level-retries", "3", "--timeout", "60s", "--contimeout", "15s")
 """For questions: an answer that does not come soon is none, and the next run asks again."""
+_CHECKERS = "32"
+"""Objects that are looked up at the same time: each costs a round trip, and nothing else."""
+_SIDE_BY_SIDE = 6
+_REPLACED = "\ufffd"
+"""What JSON shows for bytes that are not UTF-8: several names may look like this one."""
+_COPY_TIMEOUT = 3600.0
 _NO_FOLDER = 3
 _FATAL = 7
 
@@ -40,8 +39,7 @@ class Rclone:
         """Nothing is started here: a pass with nothing to do starts no child."""
         self._config = config
         self._upload = upload
-        self._base: list[str] = []
-        self._nul_lists = False
+        self._program = Program(config)
 
     def address(self, name: str) -> str:
         """Give the full remote name of an object."""
@@ -51,7 +49,7 @@ class Rclone:
         """Tell why a name cannot be stored and found again, or give an empty string."""
         if reason := b2_names.why_not_storable(name):
             return reason
-        if ("\n" in name or "\r" in name) and not self._started_nul_lists():
+        if ("\n" in name or "\r" in name) and not self._program.knows_nul_lists():
             return "its name has a line break, which needs rclone 1.75 or newer"
         return ""
 
@@ -81,11 +79,11 @@ class Rclone:
         # fmt: off
         ended: process.Ended | None = None
         trouble: MediapipeError | None = None
-        with self._listed(names) as listed, contextlib.ExitStack() as stack:
+        with self._program.listed(names) as listed, contextlib.ExitStack() as stack:
             stack.callback(watcher.end)
             try:
                 ended = process.run(
-                    [*self._command("copy"), *options, *upload.extra_args, *listed, root,
+                    [*self._program.command("copy"), *options, *upload.extra_args, *listed, root,
                      self.address(prefix)],
                     timeout=max(float(upload.stall_timeout), 2 * watcher.interval),
                     on_line=log.line,
@@ -112,11 +110,11 @@ class Rclone:
         # names that JSON shows alike are looked up apart
         again = sorted(set(names) - set(wanted.values()))
         found = dict(self.look(again)) if again else {}
-        with self._listed(list(wanted.values())) as listed:
+        with self._program.listed(list(wanted.values())) as listed:
             # fmt: off
             ended = process.run(
-                [*self._command("lsjson"), "-R", "--hash", "--files-only", "--no-traverse",
-                 "--no-mimetype", "--use-json-log", *_ONCE,
+                [*self._program.command("lsjson"), "-R", "--hash", "--files-only", "--no-traverse",
+                 "--no-mimetype", "--no-modtime", "--checkers", _CHECKERS, "--use-json-log", *_ONCE,
                  *listed, self.address("")],
                 timeout=_LOOK_TIMEOUT + len(names),
             )
@@ -126,34 +124,81 @@ class Rclone:
         for entry in _json_list(ended.output):
             known = wanted.get(str(entry.get("Path")))
             if known is not None:
-                hashes = entry.get("Hashes") or {}
-                sha1 = str(hashes.get("sha1") or "").lower()
-                found[known] = RemoteObject(int(entry["Size"]), sha1, str(entry.get("ID") or ""))
+                found[known] = _object(entry)
         if len(found) < len(set(names)):
             self.demand_bucket()
         return found
 
-    def read(self, name: str, offset: int, count: int) -> bytes:
-        """Read a range of an object."""
-        with self._listed([name]) as listed:
+    def look_below(self, prefix: str, wanted: Container[str]) -> Mapping[str, RemoteObject]:
+        """List a folder with all below it: one call for each 1000 objects, whatever is wanted."""
+        found: dict[str, RemoteObject] = {}
+
+        def take(line: bytes) -> None:
+            line = line.strip(b"[], ")
+            if line:
+                entry = json.loads(line)
+                name = f"{prefix}/{entry['Path']}"
+                if name in wanted and _REPLACED not in name:
+                    found[name] = _object(entry)
+
+        # fmt: off
+        ended = process.run(
+            [*self._program.command("lsjson"), "-R", "--hash", "--files-only", "--fast-list",
+             "--no-mimetype", "--no-modtime", "--use-json-log", *_ONCE, self.address(prefix)],
+            timeout=_LOOK_TIMEOUT, on_output=take,
+        )
+        # fmt: on
+        if ended.status not in (0, _NO_FOLDER):
+            raise rclone_log.trouble(ended)
+        return found
+
+    def read(self, ranges: Sequence[Range]) -> Sequence[bytes]:
+        """Read ranges of objects, some of them at the same time: each costs several round trips."""
+        with contextlib.ExitStack() as lists:
+            # fmt: off
+            commands = [
+                [*self._program.command("cat"), "--offset", str(one.offset),
+                 "--count", str(one.count), "--no-traverse", "--use-json-log", *_ONCE,
+                 *lists.enter_context(self._program.listed([one.name])), self.address("")]
+                for one in ranges
+            ]
+            # fmt: on
+            ended = process.gather(commands, timeout=_LOOK_TIMEOUT, most=_SIDE_BY_SIDE)
+        for one in ended:
+            if one.status != 0:
+                raise rclone_log.trouble(one)
+        return [one.output for one in ended]
+
+    def copy_within(self, sources: Mapping[str, str]) -> None:
+        """Copy objects to other names (target → source) on the remote itself, one child each."""
+        # fmt: off
+        commands = [
+            [*self._program.command("copyto"), "--checksum", "--use-json-log", *_ONCE,
+             self.address(source), self.address(target)]
+            for target, source in sources.items()
+        ]
+        # fmt: on
+        process.gather(commands, timeout=_COPY_TIMEOUT, most=_SIDE_BY_SIDE)
+
+    def hide(self, names: Sequence[str]) -> None:
+        """Hide objects: B2 keeps their versions, whatever rclone's configuration says of that."""
+        with self._program.listed(names) as listed:
             # fmt: off
             ended = process.run(
-                [*self._command("cat"), "--offset", str(offset), "--count", str(count),
-                 "--no-traverse", "--use-json-log", *_ONCE,
-                 *listed, self.address("")],
+                [*self._program.command("delete"), "--b2-hard-delete=false", "--no-traverse",
+                 "--use-json-log", *_ONCE, *listed, self.address("")],
                 timeout=_LOOK_TIMEOUT,
             )
             # fmt: on
         if ended.status != 0:
             raise rclone_log.trouble(ended)
-        return ended.output
 
     def why_hides(self) -> str:
         """Tell which lifecycle rule hides our objects by their age, or give an empty string."""
         bucket, _, folder = self._bucket_and_folder()
         # fmt: off
         ended = process.run(
-            [*self._command("backend"), "lifecycle", bucket, "--use-json-log", *_ONCE],
+            [*self._program.command("backend"), "lifecycle", bucket, "--use-json-log", *_ONCE],
             timeout=_LOOK_TIMEOUT,
         )
         # fmt: on
@@ -177,7 +222,7 @@ class Rclone:
         for place in dict.fromkeys((remote, self._bucket_and_folder()[0])):
             # fmt: off
             ended = process.run(
-                [*self._command("lsf"), "--max-depth", "1", "--dirs-only", "--use-json-log",
+                [*self._program.command("lsf"), "--max-depth", "1", "--dirs-only", "--use-json-log",
                  *_ONCE, place],
                 timeout=_LOOK_TIMEOUT,
             )
@@ -191,81 +236,11 @@ class Rclone:
             hint="check [rclone] remote, or make it: rclone mkdir",
         )
 
-    @contextlib.contextmanager
-    def _listed(self, names: Sequence[str]) -> Iterator[list[str]]:
-        """Write the names to a list of their own; names never stand on a command line."""
-        nul = self._started_nul_lists()
-        end = b"\0" if nul else b"\n"
-        with tempfile.NamedTemporaryFile(prefix="mediapipe-") as file:
-            file.write(b"".join(os.fsencode(name) + end for name in names))
-            file.flush()
-            yield ["--files-from0" if nul else "--files-from-raw", file.name]
 
-    def _started_nul_lists(self) -> bool:
-        self._command("")
-        return self._nul_lists
-
-    def _command(self, verb: str) -> list[str]:
-        """Give the beginning of a command line; finds and checks the program the first time."""
-        if not self._base:
-            binary = find_binary(self._config.binary)
-            version = _version(binary)
-            if version < _OLDEST:
-                raise ConfigError(
-                    f"{binary} is rclone {_dotted(version)}; {_dotted(_OLDEST)} or newer is needed",
-                    hint="install a newer rclone and name it in [rclone] binary",
-                )
-            self._nul_lists = version >= _NUL_LISTS
-            self._base = [binary]
-            self._base += self._config_option()
-        return [self._base[0], verb, *self._base[1:]]
-
-    def _config_option(self) -> list[str]:
-        """Name rclone's configuration, and demand that it is there.
-
-        rclone itself would go on without it and complain of something else.
-        """
-        file = self._config.config_file
-        path = file.path()
-        if not file:
-            return []
-        if path is None:
-            raise ConfigError(
-                f"rclone.config_file = {file!r} is a credential, but $CREDENTIALS_DIRECTORY is not "
-                "set",
-                hint="start the systemd unit, or give an absolute path",
-            )
-        if not os.access(path, os.R_OK):
-            raise ConfigError(f"rclone.config_file: cannot read {path}")
-        return ["--config", path]
-
-
-def find_binary(configured: str) -> str:
-    """Find rclone: a configured path, else the one installed with us, else PATH."""
-    if "/" in configured:
-        found = shutil.which(configured)
-    else:
-        beside = os.path.join(os.path.dirname(sys.executable), configured)
-        found = shutil.which(beside) or shutil.which(configured)
-    if found is None:
-        raise ConfigError(
-            f"there is no rclone at {configured}" if "/" in configured
-            else f"{configured} is not installed",
-            hint="install rclone 1.75 or newer, or name it in [rclone] binary",
-        )  # fmt: skip
-    return found
-
-
-def _version(binary: str) -> tuple[int, ...]:
-    ended = process.run([binary, "version", "--use-json-log"], timeout=60)
-    match = re.match(rb"rclone v(\d+)\.(\d+)\.(\d+)", ended.output)
-    if match is None:
-        raise ConfigError(f"{binary} does not tell its version; is it rclone?")
-    return tuple(int(number) for number in match.groups())
-
-
-def _dotted(version: tuple[int, ...]) -> str:
-    return ".".join(str(number) for number in version)
+def _object(entry: Mapping[str, Any]) -> RemoteObject:
+    hashes = entry.get("Hashes") or {}
+    sha1 = str(hashes.get("sha1") or "").lower()
+    return RemoteObject(int(entry["Size"]), sha1, str(entry.get("ID") or ""))
 
 
 def _json_list(output: bytes) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
@@ -10,6 +11,7 @@ from mediapipe.disk.index import fingerprint
 from mediapipe.items import Extract, Item, Upload, World
 from mediapipe.plan import Kept, Plan, clock, duration
 from mediapipe.remembering import recall, remember
+from mediapipe.renaming import copies_of
 from mediapipe.runner import Context, Report, Result, execute
 from mediapipe.scanning import scan
 
@@ -40,10 +42,14 @@ def run(
     trouble = "; ".join(root.trouble for root in roots if root.trouble)
     memory = recall(context)
     world = scan(config, sound, trouble, context.now, history.wanted(), memory)
-    busy = _busy(world.items, torrents) if any(item.uncategorized for item in world.items) else {}
+    world = replace(
+        world,
+        busy=_busy(world.items, torrents),
+        done={item.path: _proven(item, context) for item in world.items if item.archives},
+        copies={item.path: copies_of(item, context) for item in world.items if not item.archives},
+    )
     storable = remote().why_not_storable if world.items else lambda _name: ""
-    done = {item.path: _proven(item, context) for item in world.items if item.archives}
-    todo = plan(world, busy, done, storable, history.pauses(), config, context.now)
+    todo = plan(world, storable, history.pauses(), config, context.now)
 
     def apply(actions: Sequence[Upload | Extract]) -> Iterator[Result]:
         layout.adopt(roots, history)
@@ -73,6 +79,8 @@ def _busy(items: Sequence[Item], torrents: Callable[[], TorrentClient]) -> Mappi
     from mediapipe.errors import Unavailable
 
     paths = {item.path for item in items if item.uncategorized}
+    if not paths:
+        return {}
     try:
         client = torrents()
         busy = {}
@@ -93,17 +101,12 @@ UNKNOWN = "qBittorrent cannot tell whether it is complete"
 
 def plan(
     world: World,
-    busy: Mapping[str, str],
-    done: Mapping[str, frozenset[str]],
     why_not_storable: Callable[[str], str],
     pauses: Mapping[str, Pause],
     config: Config,
     now: float,
 ) -> Plan[Upload | Extract]:
-    """Decide what goes up now: library first, then uncategorized, each newest first.
-
-    `done` are the files that need nothing any more, of items with archives.
-    """
+    """Decide what goes up now: library first, then uncategorized, each newest first."""
     actions: list[Upload | Extract] = []
     kept = list(world.kept)
     taken: dict[str, str] = {}
@@ -112,7 +115,7 @@ def plan(
         if reason := why_refused(item, why_not_storable):
             kept.append(Kept(item.path, reason, lasting=True))
             continue
-        reason = why_keep(item, busy, config.upload, now)
+        reason = why_keep(item, world.busy, config.upload, now)
         if not reason and place in taken:
             reason = f"{taken[place]} has the same name on the remote; rename one of the two"
         if reason:
@@ -120,12 +123,12 @@ def plan(
             continue
         taken[place] = item.path
         remote = layout.address(config.rclone.remote, place)
-        for action in _actions(item, done.get(item.path, frozenset()), remote):
+        for action in _actions(item, world, remote):
             if reason := why_paused(action, pauses, now):
                 kept.append(Kept(action.path, reason))
             else:
                 actions.append(action)
-    unknown = next((reason for reason in busy.values() if reason.startswith(UNKNOWN)), "")
+    unknown = next((reason for reason in world.busy.values() if reason.startswith(UNKNOWN)), "")
     return Plan("upload", tuple(actions), tuple(kept), unavailable=world.unavailable or unknown)
 
 
@@ -146,15 +149,18 @@ def in_order(items: Sequence[Item]) -> list[Item]:
     return sorted(items, key=key)
 
 
-def _actions(item: Item, done: frozenset[str], remote: str) -> Iterator[Upload | Extract]:
+def _actions(item: Item, world: World, remote: str) -> Iterator[Upload | Extract]:
     """Give the actions of one item: its loose files in one, each archive in one of its own."""
-    archives = item.archives
+    archives, done = item.archives, world.done.get(item.path, frozenset())
+    copies = world.copies.get(item.path, {})
     volumes = {name for first in archives for name in archives[first]}
     loose = {name: file for name, file in item.files.items() if name not in volumes | done}
     left = [first for first in archives if not done.issuperset(archives[first])]
     if loose or not left:
         reason = "it is not proven yet" if loose else "its marker is missing"
-        yield Upload(item, loose, remote, reason)
+        if loose and copies.keys() >= loose.keys():
+            reason = f"it was uploaded as {min(copies.values())}, and is copied on the remote"
+        yield Upload(item, loose, remote, reason, copies)
     for first in left:
         yield Extract(item, first, remote, "it is not proven yet")
 

@@ -14,7 +14,7 @@ import pytest
 
 from mediapipe.adapters.jellyfin import Jellyfin
 from mediapipe.adapters.rc import Mount
-from mediapipe.adapters.rclone import find_binary
+from mediapipe.adapters.rclone_program import find_binary
 from mediapipe.config import JellyfinConfig
 from mediapipe.errors import ActionFailed, ConfigError, Unavailable
 from mediapipe.testing.loopback import free_port, wait_until

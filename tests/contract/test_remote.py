@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from mediapipe.adapters import b2_names
-from mediapipe.adapters.rclone import Rclone, find_binary
+from mediapipe.adapters.rclone import Rclone
+from mediapipe.adapters.rclone_program import find_binary
 from mediapipe.config import RcloneConfig, UploadConfig
 from mediapipe.errors import ConfigError, LoginRefused, MediapipeError, Unavailable
-from mediapipe.ports import RemoteObject
+from mediapipe.ports import Range, RemoteObject
 from mediapipe.testing.b2 import BUSY, STORAGE_CAP, TRANSACTION_CAP
 from mediapipe.units import Seconds, SecretFile
 from tests.fakes import FakeRemote
@@ -252,8 +253,8 @@ def test_what_was_copied_is_found_and_can_be_read(setting, source):
     assert hashes(found) == expected(files)
     assert all(one.file_id for one in found.values())
     assert len({one.file_id for one in found.values()}) == 2
-    assert setting.remote.read("tv/b.mkv", 0, 1000) == files["b.mkv"]
-    assert setting.remote.read("tv/b.mkv", 300, 7) == files["b.mkv"][300:307]
+    assert setting.remote.read([Range("tv/b.mkv", 0, 1000)]) == [files["b.mkv"]]
+    assert setting.remote.read([Range("tv/b.mkv", 300, 7)]) == [files["b.mkv"][300:307]]
 
 
 def test_only_what_is_named_is_copied(setting, source):
@@ -343,7 +344,7 @@ def test_hostile_names_can_be_read_from(setting, source, name):
     files = write(source, [name, "stray\udcfe.mkv"])
     copy(setting.remote, source, list(files))
 
-    assert setting.remote.read(f"tv/{name}", 10, 20) == files[name][10:30]
+    assert setting.remote.read([Range(f"tv/{name}", 10, 20)]) == [files[name][10:30]]
 
 
 def test_names_that_differ_only_in_composition_are_two_files(setting, source):
@@ -486,7 +487,7 @@ def test_an_expired_token_is_renewed_in_mid_copy(b2, tmp_path, source):
     assert (dict(copied.failures), copied.trouble) == ({}, None)
     assert hashes(remote.look([f"tv/{name}" for name in files])) == expected(files)
     b2.expire_tokens()
-    assert remote.read("tv/1.mkv", 5, 5) == files["1.mkv"][5:10]
+    assert remote.read([Range("tv/1.mkv", 5, 5)]) == [files["1.mkv"][5:10]]
 
 
 def test_a_storage_cap_ends_the_copy_until_tomorrow(b2, tmp_path, source):
@@ -518,7 +519,7 @@ def test_a_refused_key_is_told_as_one(b2, tmp_path, source):
 
     assert isinstance(copied.trouble, LoginRefused)
     assert copied.trouble.service == "rclone"
-    for ask in (lambda: remote.look(["tv/a.mkv"]), lambda: remote.read("tv/a.mkv", 0, 1)):
+    for ask in (lambda: remote.look(["tv/a.mkv"]), lambda: remote.read([Range("tv/a.mkv", 0, 1)])):
         with pytest.raises(LoginRefused):
             ask()
 
@@ -542,7 +543,7 @@ def test_a_key_that_may_not_read_never_makes_an_object_look_gone(b2, tmp_path, s
     with pytest.raises(LoginRefused):
         remote.look(["tv/a.mkv"])
     with pytest.raises(LoginRefused):
-        remote.read("tv/a.mkv", 0, 5)
+        remote.read([Range("tv/a.mkv", 0, 5)])
 
 
 def test_a_key_for_one_folder_is_enough(b2, tmp_path, source):
@@ -602,7 +603,7 @@ def test_a_server_that_is_down_is_an_outage(b2, tmp_path, source):
     with pytest.raises(Unavailable):
         remote.look(["tv/a.mkv"])
     with pytest.raises(Unavailable):
-        remote.read("tv/a.mkv", 0, 1)
+        remote.read([Range("tv/a.mkv", 0, 1)])
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -620,7 +621,7 @@ def test_an_object_cut_short_is_not_read_as_whole(b2, tmp_path):
     b2.inject(api="b2_download_file_by_.*", count=None, reset_after=1000)
 
     with pytest.raises(Unavailable):
-        rclone(b2, tmp_path).read("tv/a.mkv", 0, MIB)
+        rclone(b2, tmp_path).read([Range("tv/a.mkv", 0, MIB)])
 
 
 def test_a_stalled_copy_is_ended_and_its_child_is_gone(b2, tmp_path, source):

@@ -641,9 +641,8 @@ class Facts:
         def why_not(name: str) -> str:
             return "its name is odd" if name in self.odd else ""
 
-        return upload.plan(
-            world or self.world, self.busy, self.done, why_not, self.pauses, CONFIG, NOW
-        )
+        facts = replace(world or self.world, busy=self.busy, done=self.done)
+        return upload.plan(facts, why_not, self.pauses, CONFIG, NOW)
 
     def rests(self, path: str, item: Item, names: Iterable[str]) -> bool:
         """Whether what failed lately were these very files."""

@@ -1,0 +1,82 @@
+"""What was uploaded under another name: copied on the remote itself, and the old name hidden.
+
+Sonarr renames an episode; its inode, size and mtime stay, so its proof is still known. The bytes
+need not be sent again. The old name is hidden only when the new object is proven and nothing else
+needs the old one; B2 keeps the hidden version (ADR 9).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from mediapipe import layout
+from mediapipe.errors import ConfigError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mediapipe.items import Item, Upload
+    from mediapipe.ports import Remote
+    from mediapipe.runner import Context
+    from mediapipe.sending import Sent
+
+
+def copies_of(item: Item, context: Context) -> dict[str, str]:
+    """Give name → remote name of an object that was proven to hold the same file."""
+    root = layout.address(context.config.rclone.remote, "")
+    copies = {}
+    for name, file in item.files.items():
+        for proof in context.history.proofs(file.identity):
+            [one, *others] = proof.objects
+            own = one.remote.removeprefix(root)
+            if not others and proof.place == one.remote != own != item.remote_name(name):
+                copies[name] = own
+                break
+    return copies
+
+
+def hide_old(
+    uploads: Sequence[Upload], sent: Sent, remote: Remote, context: Context
+) -> Mapping[str, Sequence[str]]:
+    """Hide the old names of what is proven under its new one: item's path → full remote names."""
+    old = {
+        source: (upload, name)
+        for upload in uploads
+        for name, source in _unneeded(upload, context)
+        if name in sent.proven
+    }
+    if not old:
+        return {}
+    try:
+        there = remote.look(list(old))
+        # another object may stand under the old name by now
+        same = [
+            source
+            for source, (_upload, name) in old.items()
+            if source in there and there[source].sha1 == sent.proven[name].sha1
+        ]
+        if same:
+            remote.hide(same)
+    except (Unavailable, ConfigError) as error:
+        context.tell("rename.incomplete", level="warning", job="upload", reason=str(error))
+        return {}
+    hidden: dict[str, list[str]] = {}
+    for source in same:
+        upload, name = old[source]
+        context.history.disprove(remote.address(source), sent.proven[name].sha1)
+        hidden.setdefault(upload.path, []).append(remote.address(source))
+    return hidden
+
+
+def _unneeded(upload: Upload, context: Context) -> Iterator[tuple[str, str]]:
+    """Give name and old remote name of the files whose old object nothing needs any more."""
+    item = upload.item
+    for name, source in upload.copies.items():
+        if item.uncategorized or not layout.inside(source, item.prefix):
+            continue  # it lies in another library, or among the downloads: it is theirs
+        before = item.base + source[len(item.prefix) :]
+        address = layout.address(context.config.rclone.remote, source)
+        needed = context.history.is_needed_elsewhere(address, item.files[name].identity)
+        if not os.path.lexists(before) and not needed:
+            yield name, source

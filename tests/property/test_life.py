@@ -289,9 +289,10 @@ class Life(RuleBasedStateMachine):
 
     @rule(lie=st.sampled_from(["", "", "", "missing", "wrong_hash", "swallowed"]), data=st.data())
     def upload(self, lie: str, data: Any) -> None:
-        if lie:
-            names = [f"tv/{show}/Season 1/1.mkv" for show in "ABC"]
-            getattr(self.host.remote, lie).add(self.pick(data, names))
+        unmarked = [one for one in self.files(self.host.tv) if not Path(f"{one}.uploaded").exists()]
+        if lie and unmarked:
+            name = f"tv/{self.pick(data, unmarked).relative_to(self.host.tv)}"
+            getattr(self.host.remote, lie).add(name)
         self.host.later(0.1 * HOUR)
         self.note(self.host.upload())
         for lies in (self.host.remote.missing, self.host.remote.wrong_hash):

@@ -20,6 +20,7 @@ LONGEST = 300
 CRAFT = """
 items archives sending extracting proving
 claims holdings judging confirming folders deletion removing
+clearing
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
@@ -36,12 +37,14 @@ history              | database errors records                                  
 audit                | plan                                                     |
 runner               | plan errors history audit                                |
 archives judging     | layout names plan records                                |
+clearing             | audit layout plan errors                                 |
 CRAFT                | CRAFT layout names runner plan ports disk.* config errors history records |
 jobs                 |                                                          |
 jobs.categories      | plan runner errors                                       |
 jobs.*               | CRAFT layout names runner plan ports disk.* config errors history records |
 adapters             |                                                          |
 adapters.qbittorrent | ports config errors layout plan units adapters.*         | qbittorrentapi
+adapters.b2_bucket   | ports errors layout adapters.*                           | httpx
 adapters.*           | ports config errors layout plan units adapters.*         |
 latch                | errors history plan records                              |
 building             | adapters.* errors latch config units                     |

@@ -32,6 +32,18 @@ def as_json_shows(name: str) -> str:
     return _STRAY.sub("\ufffd", name)
 
 
+def is_plain(name: str) -> bool:
+    """Whether rclone stores a name as it is, without an escape."""
+    length = sum(_stored_length(segment) for segment in name.split("/")) + name.count("/")
+    return not _ESCAPES.search(name) and length == len(os.fsencode(name))
+
+
+def bucket_and_folder(remote: str) -> tuple[str, str]:
+    """Cut `b2:bucket/folder` into the bucket's address and the folder."""
+    match = re.match(r"([^:]*:/*[^/]*)/?(.*)", remote, re.DOTALL)
+    return (match[1], match[2]) if match else (remote, "")
+
+
 def _stored_length(segment: str) -> int:
     """Count the bytes of a segment as rclone stores it on B2 (control pictures, `‛FF` escapes)."""
     extra = sum(2 for char in segment if char == "\\" or char < " " or char == "\x7f")

@@ -27,7 +27,7 @@ module               | may import of ours                                       
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
 plan ports errors records |                                                     |
-units names          |                                                          |
+units names owner lifecycle |                                                   |
 disk disk.*          | errors plan disk.*                                       |
 config               | units                                                    |
 config_load          | config errors units                                      |
@@ -52,6 +52,7 @@ progress             | plan                                                     
 report               | plan log                                                 |
 log                  |                                                          | structlog
 arguments            | . errors units                                           |
+inquiries            | config config_load errors plan owner lifecycle layout audit adapters.* |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *
 """

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -121,6 +123,22 @@ def lifecycle(options: Namespace) -> int:
     return 0
 
 
+def status(options: Namespace) -> int:
+    """Tell what the jobs remember: takes no lock, asks no service, writes nothing."""
+    from mediapipe import status as what
+    from mediapipe.arguments import UNITS
+    from mediapipe.history import copy_history
+
+    config = load(find(options.config))
+    with contextlib.closing(copy_history(state_folder(config))) as history:
+        found = what.gather(history, tuple(UNITS), time.time())
+    if options.json:
+        sys.stdout.write(json.dumps(what.as_json(found)) + "\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in what.as_text(found)))
+    return 0
+
+
 def _folder(config: Config) -> str:
     """Give the folder of the bucket that all of ours lie in: `media/`, or "" for the bucket."""
     from mediapipe import layout
@@ -146,4 +164,5 @@ def _write(title: str, lines: Sequence[str]) -> None:
 VERBS: dict[str, Callable[[Namespace], int]] = {
     "config check": config_check,
     "lifecycle": lifecycle,
+    "status": status,
 }

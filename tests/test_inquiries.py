@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mediapipe import latch
+from mediapipe.config_load import load
+from mediapipe.errors import CapReached, LoginRefused
+from mediapipe.history import open_history
 from mediapipe.lifecycle import offer
+from mediapipe.log import Log
+from mediapipe.plan import clock
+from mediapipe.records import Pause, Proof, Proven, Wanted
+from mediapipe.runner import Context, lock
 from mediapipe.testing.box import Box
+from tests.fakes import FakeWatcher
 from tests.hosts import snapshot
 
 if TYPE_CHECKING:
@@ -19,6 +33,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.real
 
+NOBODY = 65534
 NOWHERE = "http://127.0.0.1:9"
 PHOTOS = {"fileNamePrefix": "photos/", "daysFromUploadingToHiding": 9}
 
@@ -51,6 +66,151 @@ def audit(box: Box) -> list[dict[str, Any]]:
     path = box.state / "audit.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines]
+
+
+# status
+
+
+def test_before_the_first_run_there_is_nothing_to_tell(box: Box) -> None:
+    box.state.rmdir()
+
+    told, shown = answer(box, "status"), ask(box, "status").stdout
+
+    assert told == {
+        "jobs": {
+            job: {"last": None, "last_good": None} for job in ("categories", "upload", "cleanup")
+        },
+        "held_up": [], "deletions_begun": [], "wanted": [], "proven": {"files": 0, "bytes": 0},
+    }  # fmt: skip
+    assert shown.count("no run yet") == 3
+    assert not box.state.exists()
+
+
+def remember(box: Box) -> float:
+    """Put something of each kind into the history; gives the present time."""
+    now = time.time()
+    with contextlib.closing(open_history(str(box.state))) as history:
+        history.record_run("upload", now - 7300, 90, "done", (3, 0, 2), None)
+        history.record_run("upload", now - 130, 1.25, "unavailable", (0, 0, 0), "B2 is\nout")
+        history.record_run("cleanup", now - 60, 2, "refused", (0, 0, 0), "too much")
+        history.pause("/media/tv/odd\udcff.mkv", Pause(now + 600, 2, "no such", "mark"))
+        history.intend("Film \udcff", "", {"/d/1": None, "/d/2": (1, 2, 3)}, now)
+        history.want([Wanted("h", "Show", "/d/Show", ("/d/Show/a.srt",))])
+        history.prove((1, 5000, 1), Proof("p", (Proven("p", 5000, "0" * 40),)), now)
+        config, tell = load(str(box.config_path)), Log("test", verbose=False)
+        context = Context(config, history, tell, FakeWatcher(), "", now, dry_run=False)
+        latch.note(CapReached("B2 refuses for today"), "upload", context, str(box.config_path))
+        latch.note(LoginRefused("qbittorrent", "no"), "upload", context, str(box.config_path))
+    return now
+
+
+def test_status_as_text(box: Box) -> None:
+    remember(box)
+    lines = ask(box, "status").stdout.splitlines()
+
+    upload = next(number for number, line in enumerate(lines) if line.startswith("  upload "))
+    assert "(2 min 10 s ago), 1.2 s: unavailable (0 done, 0 failed, 0 kept)" in lines[upload]
+    assert lines[upload + 1].strip() == "B2 is\\nout"
+    assert "last good run: " in lines[upload + 2]
+    assert "(2 h 1 min ago)" in lines[upload + 2]
+    text = "\n".join(lines)
+    assert "last good run: none yet" in text
+    assert "qbittorrent: its key or login was refused, left alone until it changes" in text
+    assert f"rclone: B2's cap is used up, left alone until {clock(midnight())}" in text
+    assert f"sooner: `touch {box.config_path}` to ask now" in text
+    assert "/media/tv/odd\\xff.mkv: failed lately, left alone until" in text
+    assert "Film \\xff: 2 paths" in text
+    assert "Show: 1 file" in text
+    assert lines[-1] == "  1 file, 4.9 KiB"
+
+
+def midnight() -> float:
+    now = time.time()
+    return now - now % 86400 + 86400
+
+
+def test_status_for_programs(box: Box) -> None:
+    now = remember(box)
+    told = answer(box, "status")
+
+    assert told["jobs"]["categories"] == {"last": None, "last_good": None}
+    assert told["jobs"]["upload"]["last"] == {
+        "job": "upload", "started": stamp(now - 130), "seconds": 1.25, "outcome": "unavailable",
+        "done": 0, "failed": 0, "kept": 0, "reason": "B2 is\nout",
+    }  # fmt: skip
+    assert told["jobs"]["upload"]["last_good"]["started"] == stamp(now - 7300)
+    held = {one["cause"]: one for one in told["held_up"]}
+    assert set(held) == {"item", "cap", "refused"}
+    assert (held["refused"]["subject"], held["refused"]["until"]) == ("qbittorrent", None)
+    assert held["cap"]["until"] == stamp(midnight())
+    assert held["item"]["subject"] == "/media/tv/odd\udcff.mkv"
+    assert told["deletions_begun"] == [
+        {"name": "Film \udcff", "hash": None, "paths": ["/d/1", "/d/2"]}
+    ]
+    assert told["wanted"] == [{"name": "Show", "hash": "h", "paths": ["/d/Show/a.srt"]}]
+    assert told["proven"] == {"files": 1, "bytes": 5000}
+
+
+def stamp(moment: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+
+
+def test_status_tells_of_a_real_run(b2: B2Server, box: Box) -> None:
+    (box.tv / "a.mkv").write_bytes(b"bytes")
+    box.report("upload")
+    told = answer(box, "status")
+
+    run = told["jobs"]["upload"]["last"]
+    assert (run["outcome"], run["done"]) == ("done", 1)
+    assert told["jobs"]["upload"]["last_good"] == run
+    assert told["proven"] == {"files": 1, "bytes": 5}
+    assert set(b2.objects()) == {"tv/a.mkv"}
+
+
+def test_status_waits_for_nobody_and_leaves_nothing(b2: B2Server, box: Box) -> None:
+    """Not even where a run was killed, or is under way: its log stands beside the database."""
+    remember(box)
+    connection = sqlite3.connect(box.state / "history.db", isolation_level=None)
+    connection.execute("INSERT INTO facts VALUES ('x', 1)")
+    connection.execute("BEGIN IMMEDIATE")
+    before = set(os.listdir(box.state))
+    assert "history.db-wal" in before
+    b2.stop()
+    with lock(str(box.state), "upload.lock"), lock(str(box.state)):
+        assert answer(box, "status")["proven"]["files"] == 1
+    assert set(os.listdir(box.state)) == before | {"lock", "upload.lock"}
+    connection.close()
+    unchanged = snapshot(box.folder)
+    ask(box, "status")
+    assert snapshot(box.folder) == unchanged
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root reads what belongs to others")
+@pytest.mark.parametrize("left", [(), ("-wal",), ("-wal", "-shm")])
+def test_root_leaves_no_file_of_its_own(box: Box, left: tuple[str, ...]) -> None:
+    remember(box)
+    source = box.state / "history.db"
+    connection = sqlite3.connect(source, isolation_level=None)
+    connection.execute("INSERT INTO facts VALUES ('x', 1)")
+    crashed = box.folder / "crashed"  # as a power cut leaves it
+    crashed.mkdir()
+    for suffix in ("", *left):
+        shutil.copy(f"{source}{suffix}", crashed / f"history.db{suffix}")
+    connection.close()
+    for path in (crashed, *crashed.iterdir()):
+        os.chown(path, NOBODY, NOBODY)
+    box.write_config(paths={"state": str(crashed)})
+
+    assert answer(box, "status")["proven"]["files"] == 1
+
+    owners = {path: path.stat().st_uid for path in crashed.iterdir()}
+    assert set(owners.values()) == {NOBODY}, owners
+
+
+def test_a_damaged_history_is_told(box: Box) -> None:
+    (box.state / "history.db").write_bytes(b"no database at all" * 500)
+
+    assert answer(box, "status", status=78)["outcome"] == "error"
 
 
 # lifecycle

@@ -33,7 +33,8 @@ config               | units                                                    
 config_load          | config errors units                                      |
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
-history              | database errors records                                  |
+runs                 | records                                                  |
+history              | database errors records runs                             |
 audit                | plan                                                     |
 runner               | plan errors history audit                                |
 archives judging     | layout names plan records                                |
@@ -52,7 +53,8 @@ progress             | plan                                                     
 report               | plan log                                                 |
 log                  |                                                          | structlog
 arguments            | . errors units                                           |
-inquiries            | config config_load errors plan owner lifecycle layout audit adapters.* |
+status               | latch plan                                               |
+inquiries            | * adapters.*                                             |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *
 """

@@ -18,23 +18,16 @@ def rule(
     }
 
 
+ALL = "the whole bucket: hidden and replaced versions deleted after 7 days"
+
+
 @pytest.mark.parametrize(
     ("one", "words"),
     [
         (rule(delete=1), "the whole bucket: hidden and replaced versions deleted after 1 day"),
         (rule("tv/", hide=3), "names that begin with 'tv/': hidden 3 days after the upload"),
         (rule(cancel=2), "the whole bucket: unfinished uploads cancelled after 2 days"),
-        (
-            rule("a", 1, 2, 3),
-            "names that begin with 'a': "
-            + "; ".join(
-                [
-                    "hidden 1 day after the upload",
-                    "hidden and replaced versions deleted after 2 days",
-                    "unfinished uploads cancelled after 3 days",
-                ]
-            ),
-        ),
+        (rule(delete=7, cancel=3), f"{ALL}; unfinished uploads cancelled after 3 days"),
         ({"fileNamePrefix": "a"}, "names that begin with 'a': nothing"),
         ({"fileNamePrefix": "", "someDay": 5}, "the whole bucket: someDay = 5"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from mediapipe.errors import CapReached, ConfigError, MediapipeError, RemoteOut,
 from mediapipe.ports import Unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _ENDPOINT = "https://api.backblazeb2.com"
 _API = "b2api/v4"
@@ -44,6 +45,15 @@ def behind(remote: str, dump: bytes) -> B2Bucket | None:
     )
 
 
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """Turn an answer of another shape into none."""
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Unavailable(f"B2's answer was not understood: {error}") from None
+
+
 class B2Bucket:
     """A `Bucket` port (see `ports.Bucket`), filled by B2's native API; asks when first needed."""
 
@@ -58,6 +68,7 @@ class B2Bucket:
         self._url = ""
         self._revision: object = None
 
+    @_understood()
     def unfinished(self, folder: str) -> tuple[Unfinished, ...]:
         """Give the unfinished large files below a folder of the remote."""
         prefix = f"{layout.address(self._folder, folder) if self._folder else folder}/"
@@ -77,6 +88,7 @@ class B2Bucket:
                 return tuple(found)
             query["startFileId"] = following
 
+    @_understood()
     def cancel(self, one: Unfinished) -> bool:
         """Cancel an unfinished large file; tells whether it was still there."""
         try:
@@ -85,12 +97,14 @@ class B2Bucket:
             return False
         return True
 
+    @_understood()
     def rules(self) -> tuple[Mapping[str, object], ...]:
         """Give the bucket's lifecycle rules, as B2 has them."""
         about = self._look()
         self._revision = about["revision"]
         return tuple(about["lifecycleRules"])
 
+    @_understood()
     def set_rules(self, rules: Sequence[Mapping[str, object]]) -> None:
         """Set all lifecycle rules; raises Unavailable where they changed since `rules()`."""
         change = {"lifecycleRules": list(rules), "ifRevisionIs": self._revision}

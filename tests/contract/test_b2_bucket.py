@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +14,11 @@ import pytest
 from mediapipe.adapters.rclone import Rclone, find_binary
 from mediapipe.config import RcloneConfig, UploadConfig
 from mediapipe.errors import CapReached, ConfigError, RemoteOut, Unavailable
+from mediapipe.ports import Unfinished
 from mediapipe.testing.b2 import BUSY, TRANSACTION_CAP
 from mediapipe.testing.b2.server import UPLOADER
 from mediapipe.units import SecretFile
+from tests.fakes import FakeBucket
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -206,6 +211,80 @@ def test_outages_and_caps_are_no_refusals(b2, tmp_path):
     b2.stop()
     with pytest.raises(RemoteOut):
         bucket.unfinished("tv")
+
+
+GARBAGE = [
+    b"", b"<html>", b"[]", b"{}", b"7", b'{"files": null}', b'{"files": 7}', b'{"files": [7]}',
+    b'{"files": [{}]}', b'{"files": [{"fileName": null}]}', b'{"files": [{"fileName": "tv/a"}]}',
+    b'{"files": [{"fileName": "tv/a", "fileId": 1, "uploadTimestamp": null}]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("logged_in", [True, False])
+def test_an_answer_of_another_shape_is_none(tmp_path, garbage, logged_in):
+    """A fake, since no sound server gives such answers."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = f"http://127.0.0.1:{server.server_port}"
+            storage = {"apiUrl": url, "allowed": {"buckets": [{"name": "bucket", "id": "x"}]}}
+            login = {
+                "accountId": "a",
+                "authorizationToken": "t",
+                "apiInfo": {"storageApi": storage},
+            }
+            self.answer(json.dumps(login).encode() if logged_in else garbage)
+
+        def do_POST(self) -> None:
+            self.answer(garbage)
+
+        def answer(self, body: bytes) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        text = f"[b2]\ntype = b2\naccount = a\nkey = k\nendpoint = {url}\n"
+        bucket = behind(text, tmp_path, "b2:bucket")
+        assert bucket is not None
+        try:
+            with pytest.raises(Unavailable):
+                bucket.unfinished("tv")
+        finally:
+            server.shutdown()
+
+
+# The fake of the port
+
+
+@pytest.mark.parametrize("kind", ["real", "fake"])
+def test_the_fake_does_as_the_real_one(kind, tmp_path, request):
+    names = ["tv/a", "tv/b/c", "tv2/x", "movies/x"]
+    bucket: Bucket
+    if kind == "fake":
+        bucket = FakeBucket([Unfinished(f"b2:bucket/{name}", name, 1.0) for name in names])
+    else:
+        server = request.getfixturevalue("b2")
+        for name in names:
+            server.begin(name)
+        bucket = bucket_of(server, tmp_path, "master")
+
+    found = bucket.unfinished("tv")
+    assert [one.remote.partition("/")[2] for one in sorted(found, key=repr)] == names[:2]
+    assert [bucket.cancel(found[0]), bucket.cancel(found[0])] == [True, False]
+    assert bucket.unfinished("tv") == found[1:]
+    assert bucket.unfinished("else") == ()
+    assert bucket.rules() == ()
+    bucket.set_rules(RULES)
+    assert list(bucket.rules()) == RULES
 
 
 # The rules

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from mediapipe import latch
 from mediapipe.adapters.archives import Unarchiver
+from mediapipe.adapters.jellyfin import Jellyfin
 from mediapipe.adapters.qbittorrent import Qbittorrent
+from mediapipe.adapters.rc import Mount
 from mediapipe.adapters.rclone import Rclone
 from mediapipe.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mediapipe.ports import Listener
     from mediapipe.runner import Context
     from mediapipe.units import SecretFile
 
@@ -38,6 +42,21 @@ def rclone(context: Context, job: str, path: str) -> Rclone:
 def unarchiver() -> Unarchiver:
     """Build what opens archives; nothing is started."""
     return Unarchiver()
+
+
+def listeners(context: Context) -> tuple[Listener, ...]:
+    """Build what is told of uploads, each behind the one that it sees the remote through.
+
+    Nothing is read or sent yet: a secret that is not to be had is trouble of its listener alone.
+    """
+    config = context.config
+    mount = Mount(config.rclone.rc_addr, context.state)
+    jellyfin = config.jellyfin
+    if jellyfin is None:
+        return (mount,)
+    file = jellyfin.api_key_file
+    key = functools.partial(secret, file, "jellyfin.api_key_file")
+    return (mount, Jellyfin(jellyfin, config.rclone.mount_point, key))
 
 
 def secret(file: SecretFile, key: str) -> str:

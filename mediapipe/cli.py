@@ -15,10 +15,11 @@ import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe import arguments
-from mediapipe.config_load import find, load
+from mediapipe.config_load import load
 from mediapipe.errors import MediapipeError, Stopped, Unavailable, out_of_order
 from mediapipe.log import Log
 from mediapipe.owner import become_owner
+from mediapipe.places import find, state_folder
 from mediapipe.progress import watcher
 from mediapipe.report import print_error, print_report
 from mediapipe.runner import Context, opened
@@ -125,9 +126,8 @@ def _run_job(options: Namespace) -> int:
     """Run one job from its options to its report."""
     config = load(find(options.config))
     from mediapipe import layout
-    from mediapipe.config import state_folder
 
-    state = state_folder(config)
+    state = state_folder(config.paths.state)
     become_owner(state)
     tell = Log(arguments.UNITS[options.verb], verbose=options.verbose)
     tell("job.started", level="debug", job=options.verb, dry_run=options.dry_run)
@@ -146,6 +146,7 @@ def _run_job(options: Namespace) -> int:
             state,
             started,
             options.dry_run,
+            find(options.config),
         )
         try:
             layout.demand_mounts(config)
@@ -211,6 +212,7 @@ def _upload(options: Namespace, context: Context) -> Report:
         lambda: _building().qbittorrent(context, options.verb, path),
         functools.cache(lambda: _building().rclone(context, options.verb, path)),
         lambda: _building().unarchiver(),
+        lambda: _building().listeners(context),
     )
 
 

@@ -6,10 +6,10 @@ They are plain dataclasses, so that a pass every two minutes pays for no library
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from mediapipe import places
 from mediapipe.units import AbsPath, Seconds, SecretFile, Size
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _size = Size.parse
 class Paths:
     completed: AbsPath = AbsPath("/var/lib/qBittorrent/completed")
     extracted: AbsPath = AbsPath("/var/lib/qBittorrent/extracted")
-    state: AbsPath = AbsPath("/var/lib/mediapipe")
+    state: AbsPath = AbsPath(places.STATE)
     require_mounts: tuple[AbsPath, ...] = ()
 
 
@@ -187,13 +187,17 @@ class Config:
     notify: NotifyConfig = NotifyConfig()
 
 
-def state_folder(config: Config) -> str:
-    """Give the state folder: systemd's `$STATE_DIRECTORY` wins over `[paths] state`."""
-    return os.environ.get("STATE_DIRECTORY", "").split(":")[0] or config.paths.state
-
-
 def as_host(path: str, path_map: Mapping[AbsPath, AbsPath]) -> str:
     """Give a path of another program as this host sees it: the longest prefix of the map wins."""
+    return _mapped(path, path_map)
+
+
+def as_app(path: str, path_map: Mapping[AbsPath, AbsPath]) -> str:
+    """Give a path of this host as another program sees it: the longest prefix of the map wins."""
+    return _mapped(path, path_map)
+
+
+def _mapped(path: str, path_map: Mapping[AbsPath, AbsPath]) -> str:
     for prefix in sorted(path_map, key=len, reverse=True):
         if path == prefix or path.startswith(prefix + "/"):
             return path_map[prefix] + path[len(prefix) :]

@@ -18,14 +18,9 @@ from mediapipe.config import Config
 from mediapipe.errors import ConfigError
 from mediapipe.units import Checked
 
-DEFAULT_PATH = "/etc/mediapipe/config.toml"
 _LARGEST = 1 << 20
 _REMOTE = re.compile(r"[\w.+@ -]+:.+", re.ASCII)
-
-
-def find(argument: str | None) -> str:
-    """Give the configuration's path: `--config`, else `$MEDIAPIPE_CONFIG`, else /etc."""
-    return argument or os.environ.get("MEDIAPIPE_CONFIG") or DEFAULT_PATH
+_RC_ADDR = re.compile(r"unix:///.+|([\w.-]*|\[[\da-fA-F:.]+\]):\d{1,5}", re.ASCII)
 
 
 def load(path: str) -> Config:
@@ -146,6 +141,11 @@ def _contradictions(config: Config) -> typing.Iterator[str]:
         yield from _remote_folder(f"upload.{name}", getattr(config.upload, name))
     if not _REMOTE.fullmatch(config.rclone.remote):
         yield f'rclone.remote: {config.rclone.remote!r} is no remote: write "b2:bucket"'
+    if not _RC_ADDR.fullmatch(config.rclone.rc_addr):
+        yield (
+            f"rclone.rc_addr: {config.rclone.rc_addr!r} is no address: "
+            'write "127.0.0.1:5572" or "unix:///run/mediapipe/rc.sock"'
+        )
     urls = {"qbittorrent.url": config.qbittorrent.url}
     urls |= {f"arr.{name}.url": arr.url for name, arr in config.arr.items()}
     urls |= {"sabnzbd.url": config.sabnzbd.url} if config.sabnzbd else {}

@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mediapipe.config import state_folder
-from mediapipe.config_load import find, load
+from mediapipe.config_load import load
 from mediapipe.errors import ConfigError, Refused, Unavailable
+from mediapipe.places import find, state_folder
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def lifecycle(options: Namespace) -> int:
     from mediapipe.owner import become_owner
 
     config = load(find(options.config))
-    state = state_folder(config)
+    state = state_folder(config.paths.state)
     become_owner(state)
     bucket = Rclone(config.rclone, config.upload).bucket()
     if bucket is None:
@@ -127,11 +127,16 @@ def status(options: Namespace) -> int:
     """Tell what the jobs remember: takes no lock, asks no service, writes nothing."""
     from mediapipe import status as what
     from mediapipe.arguments import UNITS
+    from mediapipe.disk import folder_index
     from mediapipe.history import copy_history
 
-    config = load(find(options.config))
-    with contextlib.closing(copy_history(state_folder(config))) as history:
-        found = what.gather(history, tuple(UNITS), time.time())
+    state = state_folder(load(find(options.config)).paths.state)
+    looked: dict[str, float] = {}
+    with contextlib.suppress(OSError):
+        # an upload with nothing to do touches its index, and leaves no other trace
+        looked["upload"] = os.stat(os.path.join(state, folder_index.NAME)).st_mtime
+    with contextlib.closing(copy_history(state)) as history:
+        found = what.gather(history, tuple(UNITS), looked, time.time())
     if options.json:
         sys.stdout.write(json.dumps(what.as_json(found)) + "\n")
     else:

@@ -1,26 +1,21 @@
-"""Items: what lies on disk and has no valid marker, found in one walk over each root."""
+"""Items: what lies on disk and has no valid marker, and what is done with it."""
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.archives import volumes_of
-from mediapipe.disk import marker
-from mediapipe.disk.index import File, file_from, look, walk
-from mediapipe.names import matcher
 from mediapipe.plan import Kept, human
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
-    from mediapipe.config import Config
-    from mediapipe.disk.index import Folder
-    from mediapipe.records import Wanted
+    from mediapipe.disk.folder_index import Stamp
+    from mediapipe.disk.index import File
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,9 @@ class Item:
     files: Mapping[str, File]
     uncategorized: bool
     trouble: str = ""
-    """Why it cannot be judged or stored as it is; empty where all is well."""
+    """Why it could not be looked at; empty where all is well."""
+    refused: str = ""
+    """Why it stays here until it is changed itself; empty where all is well."""
 
     @property
     def size(self) -> int:
@@ -147,152 +144,8 @@ class World:
     items: tuple[Item, ...]
     kept: tuple[Kept, ...]
     unavailable: str
-
-
-def scan(
-    config: Config, sound: frozenset[str], trouble: str, wanted: Iterable[Wanted] = ()
-) -> World:
-    """Read the libraries, the uncategorized downloads and what cleanup wants, below sound roots."""
-    unreadable: list[str] = []
-    items: list[Item] = []
-    for library in config.libraries.values():
-        if library.root in sound:
-            for folder in walk(library.root, unreadable):
-                items.extend(_library_items(folder, library.root, library.remote, config))
-    if config.paths.completed in sound:
-        for container in layout.containers(config):
-            if os.path.lexists(container):
-                items.extend(_uncategorized(container, config, unreadable))
-        for one in wanted:
-            items.extend(_leftovers(one, config))
-    kept = tuple(Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable)
-    return World(tuple(items), kept, trouble)
-
-
-def _library_items(folder: Folder, base: str, prefix: str, config: Config) -> Iterator[Item]:
-    """Give the pending files of one library folder: each regular file is an item."""
-    ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
-    waiting = next((entry.name for entry in folder.files if unfinished(entry.name)), "")
-    for entry in folder.files:
-        if ignored(entry.name):
-            continue
-        name = entry.path[len(base) + 1 :]
-        item = _item(entry.path, base, prefix, {name: entry}, uncategorized=False, waiting=waiting)
-        if item is not None and not _marked(item, config):
-            yield item
-
-
-def _uncategorized(container: str, config: Config, unreadable: list[str]) -> Iterator[Item]:
-    """Give the pending entries of a folder of uncategorized downloads: each entry is an item."""
-    ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
-    reserved = layout.reserved(config)
-    prefix = config.upload.uncategorized_remote
-    try:
-        with os.scandir(container) as listing:
-            entries = [entry for entry in listing if not ignored(entry.name)]
-    except OSError as error:
-        unreadable.append(f"{container}: {error.strerror}")
-        return
-    loose = {entry.name: entry for entry in entries if entry.is_file(follow_symlinks=False)}
-    sets = volumes_of(loose)  # volumes that lie loose are one item, named by the first
-    others = {name for first, volumes in sets.items() for name in volumes if name != first}
-    for entry in entries:
-        if entry.path in reserved or entry.name in others:
-            continue
-        trouble, files, waiting = "", {}, ""
-        if entry.name in loose:
-            files = {name: loose[name] for name in sets.get(entry.name, (entry.name,))}
-            waiting = next((name for name in files if unfinished(name)), "")
-        elif entry.is_dir(follow_symlinks=False):
-            unread: list[str] = []
-            for folder in walk(entry.path, unread):
-                trouble = trouble or next((_why_odd(path) for path in folder.odd), "")
-                waiting = waiting or next((f.name for f in folder.files if unfinished(f.name)), "")
-                files |= {
-                    file.path[len(container) + 1 :]: file
-                    for file in folder.files
-                    if not ignored(file.name)
-                }
-            trouble = trouble or next((f"unreadable: {line}" for line in unread), "")
-        else:
-            trouble = _why_odd(entry.path)
-        place = (entry.path, container, prefix)
-        item = _item(*place, files, uncategorized=True, waiting=waiting, trouble=trouble)
-        if item is not None and not _marked(item, config):
-            yield item
-
-
-def _leftovers(wanted: Wanted, config: Config) -> Iterator[Item]:
-    """Give what cleanup wants of one due torrent: an item for each entry that it lies in."""
-    name = wanted.name.replace("/", "_").strip(".") or wanted.hash
-    base, prefix = wanted.folder, f"{config.upload.uncategorized_remote}/{name}"
-    if os.path.basename(base) == name:
-        # named alike on both sides: torrents of one category folder share a child
-        base, prefix = os.path.dirname(base), config.upload.uncategorized_remote
-    groups: dict[str, dict[str, File]] = defaultdict(dict)
-    for path in wanted.paths:
-        try:
-            found = look(path)
-        except OSError:
-            continue
-        if found is not None and layout.inside(path, wanted.folder):
-            groups[layout.item_of(path, config)][path[len(base) + 1 :]] = found
-    for own, files in groups.items():
-        item = Item(own, base, prefix, files, uncategorized=True)
-        if not _marked(item, config):
-            yield item
-
-
-def _item(
-    path: str,
-    base: str,
-    prefix: str,
-    entries: Mapping[str, os.DirEntry[str]],
-    *,
-    uncategorized: bool,
-    waiting: str,
-    trouble: str = "",
-) -> Item | None:
-    try:
-        files = {
-            name: file_from(entry.path, entry.stat(follow_symlinks=False))
-            for name, entry in entries.items()
-        }
-    except FileNotFoundError:
-        return None  # it goes away at this very moment: the next pass sees what is there then
-    except OSError as error:
-        files, trouble = {}, f"unreadable: {error.strerror}"
-    if waiting:
-        trouble = f"{waiting} is not finished"
-    return Item(path, base, prefix, files, uncategorized, trouble) if files or trouble else None
-
-
-def _why_odd(path: str) -> str:
-    return f"{os.path.basename(path)} is a link or a special file; only regular files are uploaded"
-
-
-def _marked(item: Item, config: Config) -> bool:
-    """Whether a marker proves the item under today's remote names."""
-    if item.trouble:
-        return False
-    try:
-        found = marker.read(marker.marker_path(item.path))
-    except OSError:
-        return False
-    if found is None:
-        return False
-    by_path = {item.entry_path(name): name for name in item.files}
-    return found.proves({path: item.files[name] for path, name in by_path.items()}) and all(
-        _is_of_today(entry, item, by_path[entry.path], config) for entry in found.files
-    )
-
-
-def _is_of_today(entry: marker.Entry, item: Item, name: str, config: Config) -> bool:
-    """Whether an entry names the objects as they would be named today."""
-    remote = config.rclone.remote
-    if entry.remote:
-        return entry.remote == layout.address(remote, item.remote_name(name))
-    place = layout.address(remote, item.place)
-    return item.first_volume(name) is not None and all(
-        one.remote == place or layout.inside(one.remote, place) for one in entry.extracted
-    )
+    stamps: Mapping[str, Mapping[str, Stamp]] = field(default_factory=dict)
+    """Scanned unit (a library's root, a folder of uncategorized items) → what its folders looked
+    like, for the folder index."""
+    refused: Mapping[str, tuple[Kept, ...]] = field(default_factory=dict)
+    """Folder that was not listed again → what is refused there until it is changed itself."""

@@ -6,11 +6,12 @@ event at debug level, and must not pay for a library to drop it.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import sys
-from typing import Any, TextIO
+from typing import Any
+
+from mediapipe.streams import is_journal
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3}
@@ -86,15 +87,3 @@ def _field(key: str, value: str) -> bytes:
     if b"\n" in raw:
         return key.encode() + b"\n" + struct.pack("<Q", len(raw)) + raw + b"\n"
     return key.encode() + b"=" + raw + b"\n"
-
-
-def is_journal(stream: TextIO) -> bool:
-    """Tell by systemd's own mark, `$JOURNAL_STREAM` = device:inode of the standard streams."""
-    mark = os.environ.get("JOURNAL_STREAM")
-    if not mark:
-        return False
-    try:
-        found = os.fstat(stream.fileno())
-    except (OSError, ValueError):
-        return False
-    return mark == f"{found.st_dev}:{found.st_ino}"

@@ -32,6 +32,8 @@ class Kept:
 
     path: str
     reason: str
+    lasting: bool = False
+    """Whether nothing but a change of the thing itself can change this."""
 
 
 @dataclass(frozen=True)

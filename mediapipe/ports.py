@@ -274,6 +274,21 @@ class Watcher(Protocol):
         ...
 
 
+class Listener(Protocol):
+    """Shows the remote's content to people, and keeps a picture of it that grows old."""
+
+    name: str
+    """One word, for the log and the history."""
+
+    def uploaded(self, names: Sequence[str]) -> None:
+        """Tell which objects are new, or new versions; names are paths below the remote's root.
+
+        Where it does not run it has no picture: that is no error. Raises Unavailable and
+        ConfigError where it may be told later, ActionFailed where it would refuse these for ever.
+        """
+        ...
+
+
 class Tell(Protocol):
     """Tells one event with its fields to the log."""
 

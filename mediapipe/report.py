@@ -6,8 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from mediapipe.log import is_journal
 from mediapipe.plan import shown
+from mediapipe.streams import is_journal
 
 if TYPE_CHECKING:
     from mediapipe.errors import MediapipeError

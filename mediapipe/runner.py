@@ -164,6 +164,8 @@ class Context:
     now: float
     """Epoch seconds."""
     dry_run: bool
+    path: str
+    """The configuration file."""
 
 
 def execute(

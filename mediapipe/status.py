@@ -35,6 +35,8 @@ class Status:
     """Job → its last run."""
     good: Mapping[str, Run]
     """Job → the last run that did all that it was for."""
+    looked: Mapping[str, float]
+    """Job → when it last looked around after that, and found nothing changed."""
     backoffs: Sequence[Backoff]
     intents: Sequence[Intent]
     wanted: Sequence[Wanted]
@@ -42,13 +44,20 @@ class Status:
     """Files and bytes."""
 
 
-def gather(history: History, jobs: Sequence[str], now: float) -> Status:
-    """Read what is told of these jobs, and of any other that ever ran."""
+def gather(
+    history: History, jobs: Sequence[str], looked: Mapping[str, float], now: float
+) -> Status:
+    """Read what is told of these jobs, and of any other that ever ran.
+
+    `looked` is when a job last looked around; passes with nothing to do leave no row.
+    """
     runs = history.last_runs()
+    ended = {job: run.started + run.seconds for job, run in runs.items()}
     return Status(
         now,
         {job: runs.get(job) for job in dict.fromkeys([*jobs, *runs])},
         history.last_runs(good=True),
+        {job: moment for job, moment in looked.items() if moment > ended.get(job, moment) + 1},
         latch.in_force(history.pauses(), now),
         history.intents(),
         history.wanted(),
@@ -60,7 +69,11 @@ def as_json(status: Status) -> dict[str, object]:
     """Give the answer for programs; times in ISO 8601, UTC."""
     return {
         "jobs": {
-            job: {"last": run and _run_json(run), "last_good": good and _run_json(good)}
+            job: {
+                "last": run and _run_json(run),
+                "last_good": good and _run_json(good),
+                "looked": _stamp(status.looked[job]) if job in status.looked else None,
+            }
             for job, run in status.runs.items()
             for good in [status.good.get(job)]
         },
@@ -116,6 +129,9 @@ def _job(job: str, run: Run | None, status: Status) -> Iterator[str]:
     if run.outcome != "done":
         when = _ago(good.started, status.now) if good else "none yet"
         yield f"  {'':<11} last good run: {when}"
+    if job in status.looked:
+        when = _ago(status.looked[job], status.now)
+        yield f"  {'':<11} looked again, with nothing to do: {when}"
 
 
 def _held_up(backoffs: Sequence[Backoff]) -> Iterator[str]:

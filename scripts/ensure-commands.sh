@@ -30,6 +30,7 @@ package_of() {
         *) interpreter=python3 ;;
     esac
     case $1 in
+        fusermount3) echo fuse3 ;;
         systemd-analyze) echo systemd ;;
         python3) echo "$interpreter" ;;
         python3-venv) echo "$interpreter-venv" ;;

@@ -27,8 +27,11 @@ from mediapipe.units import AbsPath
 from tests.fakes import FakeArchives, FakeRemote, FakeTorrents, FakeWatcher, pack, unpack
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from mediapipe.ports import Listener
 
 WEEK = 7 * 86400
 HOUR = 3600.0
@@ -72,12 +75,13 @@ class Host:
     remote: FakeRemote = field(default_factory=FakeRemote)
     archives: FakeArchives = field(default_factory=FakeArchives)
     watcher: FakeWatcher = field(default_factory=FakeWatcher)
+    listeners: Sequence[Listener] = ()
     now: float = field(default_factory=lambda: time.time() + HOUR)
     """An hour ahead, so that what a test has just written is settled."""
     events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.config = config_for(self.folder)
+        self._take(config_for(self.folder))
         for path in (self.tv, self.movies, *(self.downloads / one for one in ("tv", "movies"))):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -100,13 +104,19 @@ class Host:
     def configure(self, section: str, **keys: Any) -> None:
         """Change keys of one section of the configuration."""
         changed = replace(getattr(self.config, section), **keys)
-        self.config = replace(self.config, **{section: changed})
+        self._take(replace(self.config, **{section: changed}))
 
     def library(self, name: str, **keys: Any) -> None:
         """Change keys of one library."""
         libraries = self.config.libraries
         changed = {**libraries, name: replace(libraries[name], **keys)}
-        self.config = replace(self.config, libraries=changed)
+        self._take(replace(self.config, libraries=changed))
+
+    def _take(self, config: Config) -> None:
+        """Take a configuration, as a person would have edited it."""
+        self.config = config
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "config.toml").write_text(repr(config))
 
     def later(self, seconds: float) -> None:
         self.now += seconds
@@ -171,7 +181,11 @@ class Host:
         with opened(str(self.state), "upload", dry_run=dry_run) as history:
             context = self.context(history, dry_run=dry_run)
             return upload.run(
-                context, lambda: self.torrents, lambda: self.remote, lambda: self.archives
+                context,
+                lambda: self.torrents,
+                lambda: self.remote,
+                lambda: self.archives,
+                lambda: self.listeners,
             )
 
     def cleanup(self, *, dry_run: bool = False, **options: bool) -> Report:
@@ -185,8 +199,10 @@ class Host:
             return categories.run(self.context(history, dry_run=dry_run), self.torrents)
 
     def context(self, history: History, *, dry_run: bool = False) -> Context:
-        state = str(self.state)
-        return Context(self.config, history, self._tell, self.watcher, state, self.now, dry_run)
+        state, path = str(self.state), self.folder / "config.toml"
+        return Context(
+            self.config, history, self._tell, self.watcher, state, self.now, dry_run, str(path)
+        )
 
     def writing(self) -> AbstractContextManager[History]:
         """Open the history itself, to put something into it."""

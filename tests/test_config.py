@@ -19,11 +19,12 @@ from mediapipe.config import (
     Config,
     JellyfinConfig,
     SabnzbdConfig,
+    as_app,
     as_host,
-    state_folder,
 )
-from mediapipe.config_load import DEFAULT_PATH, find, load
+from mediapipe.config_load import load
 from mediapipe.errors import ConfigError
+from mediapipe.places import DEFAULT_CONFIG, find, state_folder
 from mediapipe.units import AbsPath, Checked, Seconds, SecretFile, Size
 from tests.examples import steady
 
@@ -133,6 +134,11 @@ MISTAKES = [
     ('rclone.remote = "bucket"',
      "rclone.remote: 'bucket' is no remote: write \"b2:bucket\""),
     ('rclone.remote = "b2:"', "rclone.remote: 'b2:' is no remote: write \"b2:bucket\""),
+    *((f'rclone.rc_addr = "{address}"',
+       (f"rclone.rc_addr: '{address}' is no address: "
+        'write "127.0.0.1:5572" or "unix:///run/mediapipe/rc.sock"'))
+      for address in ("", "127.0.0.1", "http://127.0.0.1:5572", "a b:1", "unix://rc", "/run/rc",
+                      "me:secret@host:5572")),
     ('qbittorrent.url = "localhost:8080"',
      "qbittorrent.url: 'localhost:8080' is no address: write \"http://127.0.0.1:8080\""),
     ('qbittorrent.url = "http://"',
@@ -256,7 +262,7 @@ def test_the_configuration_is_looked_for_in_three_places(monkeypatch: pytest.Mon
     assert find("/from/option") == "/from/option"
     assert find(None) == "/from/environment"
     monkeypatch.setenv("MEDIAPIPE_CONFIG", "")
-    assert find(None) == DEFAULT_PATH
+    assert find(None) == DEFAULT_CONFIG
 
 
 def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
@@ -281,9 +287,9 @@ def test_paths_are_normalised(tmp_path: Path) -> None:
 
 def test_the_state_folder_of_systemd_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
-    assert state_folder(Config()) == "/var/lib/mediapipe"
+    assert state_folder(Config().paths.state) == "/var/lib/mediapipe"
     monkeypatch.setenv("STATE_DIRECTORY", "/run/state:/run/other")
-    assert state_folder(Config()) == "/run/state"
+    assert state_folder(Config().paths.state) == "/run/state"
 
 
 def test_the_longest_prefix_of_a_path_map_wins() -> None:
@@ -296,6 +302,23 @@ def test_the_longest_prefix_of_a_path_map_wins() -> None:
     assert as_host("/downloads/tv/x", table) == "/fast/tv/x"
     assert as_host("/downloads/tvx", table) == "/host/tvx"
     assert as_host("/elsewhere", table) == "/elsewhere"
+
+
+def test_a_path_of_ours_is_told_as_the_other_program_sees_it() -> None:
+    table = {AbsPath("/media"): AbsPath("/data"), AbsPath("/media/b2"): AbsPath("/cloud")}
+    assert as_app("/media/b2/tv/x", table) == "/cloud/tv/x"
+    assert as_app("/media/b23", table) == "/data/b23"
+    assert as_app("/elsewhere", table) == "/elsewhere"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:5572", ":5572", "[::1]:5572", "localhost:0", "unix:///run/mediapipe/rc.sock"],
+)
+def test_a_remote_control_has_a_port_or_a_socket(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'[rclone]\nrc_addr = "{address}"\n')
+    assert load(str(path)).rclone.rc_addr == address
 
 
 def test_a_secret_file_is_a_path_or_a_credential(monkeypatch: pytest.MonkeyPatch) -> None:

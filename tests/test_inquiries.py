@@ -35,6 +35,7 @@ pytestmark = pytest.mark.real
 
 NOBODY = 65534
 NOWHERE = "http://127.0.0.1:9"
+LATER = 4_000_000_000
 PHOTOS = {"fileNamePrefix": "photos/", "daysFromUploadingToHiding": 9}
 
 
@@ -78,7 +79,8 @@ def test_before_the_first_run_there_is_nothing_to_tell(box: Box) -> None:
 
     assert told == {
         "jobs": {
-            job: {"last": None, "last_good": None} for job in ("categories", "upload", "cleanup")
+            job: {"last": None, "last_good": None, "looked": None}
+            for job in ("categories", "upload", "cleanup")
         },
         "held_up": [], "deletions_begun": [], "wanted": [], "proven": {"files": 0, "bytes": 0},
     }  # fmt: skip
@@ -98,7 +100,7 @@ def remember(box: Box) -> float:
         history.want([Wanted("h", "Show", "/d/Show", ("/d/Show/a.srt",))])
         history.prove((1, 5000, 1), Proof("p", (Proven("p", 5000, "0" * 40),)), now)
         config, tell = load(str(box.config_path)), Log("test", verbose=False)
-        context = Context(config, history, tell, FakeWatcher(), "", now, dry_run=False)
+        context = Context(config, history, tell, FakeWatcher(), "", now, False, "config")
         latch.note(CapReached("B2 refuses for today"), "upload", context, str(box.config_path))
         latch.note(LoginRefused("qbittorrent", "no"), "upload", context, str(box.config_path))
     return now
@@ -133,7 +135,7 @@ def test_status_for_programs(box: Box) -> None:
     now = remember(box)
     told = answer(box, "status")
 
-    assert told["jobs"]["categories"] == {"last": None, "last_good": None}
+    assert told["jobs"]["categories"] == {"last": None, "last_good": None, "looked": None}
     assert told["jobs"]["upload"]["last"] == {
         "job": "upload", "started": stamp(now - 130), "seconds": 1.25, "outcome": "unavailable",
         "done": 0, "failed": 0, "kept": 0, "reason": "B2 is\nout",
@@ -160,11 +162,19 @@ def test_status_tells_of_a_real_run(b2: B2Server, box: Box) -> None:
     box.report("upload")
     told = answer(box, "status")
 
+    assert told["jobs"]["upload"]["looked"] is None
     run = told["jobs"]["upload"]["last"]
     assert (run["outcome"], run["done"]) == ("done", 1)
     assert told["jobs"]["upload"]["last_good"] == run
     assert told["proven"] == {"files": 1, "bytes": 5}
     assert set(b2.objects()) == {"tv/a.mkv"}
+    for _ in range(3):  # the first pass writes the index down, the last finds it unchanged
+        box.run("upload")
+    os.utime(box.state / "upload.index", ns=(LATER * 10**9, LATER * 10**9))
+    told = answer(box, "status")
+    assert told["jobs"]["upload"]["looked"] == stamp(LATER)
+    assert told["jobs"]["cleanup"]["looked"] is None
+    assert f"looked again, with nothing to do: {clock(LATER)}" in ask(box, "status").stdout
 
 
 def test_status_waits_for_nobody_and_leaves_nothing(b2: B2Server, box: Box) -> None:

@@ -18,7 +18,7 @@ LONGEST = 300
 # are the modules of the line above the table. What stands below `if TYPE_CHECKING` does not run,
 # and does not count.
 CRAFT = """
-items archives sending extracting proving
+items archives scanning remembering sending extracting proving telling
 claims holdings judging confirming folders deletion removing
 clearing
 """
@@ -27,9 +27,9 @@ module               | may import of ours                                       
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
 plan ports errors records |                                                     |
-units names owner lifecycle |                                                   |
+units names places streams owner lifecycle |                                    |
 disk disk.*          | errors plan disk.*                                       |
-config               | units                                                    |
+config               | places units                                             |
 config_load          | config errors units                                      |
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
@@ -39,22 +39,23 @@ audit                | plan                                                     
 runner               | plan errors history audit                                |
 archives judging     | layout names plan records                                |
 clearing             | audit layout plan errors                                 |
-CRAFT                | CRAFT layout names runner plan ports disk.* config errors history records |
+CRAFT    | . CRAFT layout names places runner plan ports disk.* config errors history records |
 jobs                 |                                                          |
 jobs.categories      | plan runner errors                                       |
 jobs.*               | CRAFT layout names runner plan ports disk.* config errors history records |
 adapters             |                                                          |
 adapters.qbittorrent | ports config errors layout plan units adapters.*         | qbittorrentapi
-adapters.b2_bucket   | ports errors layout adapters.*                           | httpx
+adapters.http        | errors                                                   | httpx
 adapters.*           | ports config errors layout plan units adapters.*         |
 latch                | errors history plan records                              |
 building             | adapters.* errors latch config units                     |
 progress             | plan                                                     | rich
-report               | plan log                                                 |
-log                  |                                                          | structlog
+report               | plan streams                                             |
+log                  | streams                                                  | structlog
+idle                 | . disk.* places streams cli                              |
 arguments            | . errors units                                           |
 status               | latch plan                                               |
-inquiries            | * adapters.*                                             |
+inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *
 """

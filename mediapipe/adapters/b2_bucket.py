@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mediapipe import layout
-from mediapipe.adapters import b2_names
+from mediapipe.adapters import b2_names, http
 from mediapipe.errors import CapReached, ConfigError, MediapipeError, RemoteOut, Unavailable
 from mediapipe.ports import Unfinished
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _ENDPOINT = "https://api.backblazeb2.com"
 _API = "b2api/v4"
 """Older versions refuse the keys that are made since November 2025."""
-_TIMEOUT = 30.0
 _PAGE = 100
 _OK, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _CONFLICT = 200, 400, 401, 403, 409
 _LATER = (408, 429)
@@ -131,41 +130,33 @@ class B2Bucket:
         query = {"accountId": self._account["accountId"], "bucketName": self._name}
         for bucket in self._call("b2_list_buckets", query)["buckets"]:
             if bucket["bucketName"] == self._name:
-                return dict(bucket)
+                about: dict[str, Any] = bucket
+                return about
         raise ConfigError(f"{self._remote}: there is no such bucket", hint="check [rclone] remote")
 
     def _authorize(self) -> None:
         if self._account:
             return
-        self._account = self._ask("GET", f"{self._endpoint}/{_API}/b2_authorize_account")
+        self._account = self._ask(
+            f"{self._endpoint}/{_API}/b2_authorize_account", {}, {}, self._login
+        )
         self._url = str(self._account["apiInfo"]["storageApi"]["apiUrl"]).rstrip("/")
 
     def _call(self, name: str, body: Mapping[str, object]) -> dict[str, Any]:
         self._authorize()
-        return self._ask("POST", f"{self._url}/{_API}/{name}", body)
+        token = {"Authorization": str(self._account["authorizationToken"])}
+        return self._ask(f"{self._url}/{_API}/{name}", body, token)
 
     def _ask(
-        self, method: str, url: str, body: Mapping[str, object] | None = None
+        self,
+        url: str,
+        body: Mapping[str, object],
+        headers: Mapping[str, str],
+        login: tuple[str, str] | None = None,
     ) -> dict[str, Any]:
         """Ask B2; gives its answer, or raises what its refusal means."""
-        import httpx
-
-        try:
-            answer = httpx.request(
-                method,
-                url,
-                json=body,
-                auth=self._login if body is None else None,
-                headers={} if body is None else {"Authorization": self._token()},
-                timeout=_TIMEOUT,
-            )
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise ConfigError(
-                f"{self._endpoint} is no address of B2", hint="check endpoint in rclone.conf"
-            ) from None
-        except httpx.HTTPError as error:
-            words = str(error) or type(error).__name__
-            raise RemoteOut(f"B2: {words}", hint="B2 or the network is out") from None
+        content = json.dumps(body).encode()
+        answer = http.post("B2", url, content, headers, login=login)
         try:
             fields = json.loads(answer.content, object_hook=_Answer)
         except ValueError:
@@ -173,9 +164,6 @@ class B2Bucket:
         if answer.status_code == _OK and isinstance(fields, _Answer):
             return fields
         raise _refusal(answer.status_code, fields if isinstance(fields, _Answer) else {})
-
-    def _token(self) -> str:
-        return str(self._account["authorizationToken"])
 
 
 class _Answer(dict[str, Any]):

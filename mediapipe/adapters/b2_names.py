@@ -13,6 +13,8 @@ again, and rclone skips it without a word."""
 _QUOTED = "\uff0f\uff3c"
 """What rclone writes for / and backslash: it puts U+201B before one that a name has already."""
 _STRAY = re.compile("[\udc80-\udcff]")
+_PICTURES = {**{code: 0x2400 + code for code in range(32)}, 0x7F: 0x2421}
+"""Control characters are shown as their pictures."""
 
 
 def why_not_storable(name: str) -> str:
@@ -42,6 +44,11 @@ def bucket_and_folder(remote: str) -> tuple[str, str]:
     """Cut `b2:bucket/folder` into the bucket's address and the folder."""
     match = re.match(r"([^:]*:/*[^/]*)/?(.*)", remote, re.DOTALL)
     return (match[1], match[2]) if match else (remote, "")
+
+
+def as_mount_shows(name: str) -> str:
+    """Give a name as `rclone mount` shows it; bytes that are not UTF-8 stay as they are."""
+    return name.translate(_PICTURES)
 
 
 def _stored_length(segment: str) -> int:

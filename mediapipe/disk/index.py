@@ -110,6 +110,20 @@ class Folder:
     odd: list[str] = field(default_factory=list)
 
 
+def list_folder(path: str) -> Folder:
+    """List one directory without following links. Raises OSError."""
+    folder = Folder(path)
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                folder.files.append(entry)
+            elif entry.is_dir(follow_symlinks=False):
+                folder.folders.append(entry.path)
+            else:
+                folder.odd.append(entry.path)
+    return folder
+
+
 def walk(root: str, unreadable: list[str]) -> Iterator[Folder]:
     """Go through a tree, parents first, without following links.
 
@@ -118,18 +132,11 @@ def walk(root: str, unreadable: list[str]) -> Iterator[Folder]:
     """
     pending = [root]
     while pending:
-        folder = Folder(pending.pop())
+        path = pending.pop()
         try:
-            with os.scandir(folder.path) as entries:
-                for entry in entries:
-                    if entry.is_file(follow_symlinks=False):
-                        folder.files.append(entry)
-                    elif entry.is_dir(follow_symlinks=False):
-                        folder.folders.append(entry.path)
-                    else:
-                        folder.odd.append(entry.path)
+            folder = list_folder(path)
         except OSError as error:
-            unreadable.append(f"{folder.path}: {error.strerror}")
+            unreadable.append(f"{path}: {error.strerror}")
             continue
         yield folder
         # whoever consumes the walk may remove from `folders` what shall not be entered

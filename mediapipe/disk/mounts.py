@@ -65,3 +65,14 @@ def why_inodes_untrusted(path: str, table: tuple[Mount, ...]) -> str:
     if file_system.startswith(_NO_INODES):
         return f"{file_system} makes up inode numbers, so hard links cannot be told there"
     return ""
+
+
+def why_times_untrusted(path: str, table: tuple[Mount, ...]) -> str:
+    """Tell why a folder's ctime does not tell what changed in it, or give an empty string.
+
+    The other side of a network, and the branches below a merged tree, change without it.
+    """
+    file_system = mount_of(path, table).file_system
+    if file_system.startswith((*_NO_INODES, "nfs")):
+        return f"{file_system} does not keep the times of folders"
+    return ""

@@ -13,6 +13,7 @@ from mediapipe.errors import Unavailable
 from mediapipe.folders import Folders, read_folders
 from mediapipe.judging import Rules, leftovers, why_keep, why_not_due, why_unproven
 from mediapipe.plan import Kept, Plan, clock, duration
+from mediapipe.remembering import trigger
 from mediapipe.runner import Context, Report, execute
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def run(
 
     def apply(actions: Sequence[Delete]) -> Iterator[Result]:
         layout.adopt(roots, history)
+        trigger(context)
         if actions:
             from mediapipe.removing import remove_all
 

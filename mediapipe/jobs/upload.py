@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk.index import fingerprint
-from mediapipe.items import Extract, Item, Upload, World, scan
+from mediapipe.items import Extract, Item, Upload, World
 from mediapipe.plan import Kept, Plan, clock, duration
+from mediapipe.remembering import recall, remember
 from mediapipe.runner import Context, Report, Result, execute
+from mediapipe.scanning import scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediapipe.config import Config, UploadConfig
-    from mediapipe.ports import Archives, Remote, TorrentClient
+    from mediapipe.ports import Archives, Listener, Remote, TorrentClient
     from mediapipe.records import Pause
 
 
@@ -24,15 +26,20 @@ def run(
     torrents: Callable[[], TorrentClient],
     remote: Callable[[], Remote],
     archives: Callable[[], Archives],
+    listeners: Callable[[], Sequence[Listener]],
 ) -> Report:
-    """Upload what is pending; with nothing pending, no service is asked and no child started."""
+    """Upload what is pending; with nothing pending, no service is asked and no child started.
+
+    `listeners` are told of what arrived, in their order; see `telling`.
+    """
     config, history = context.config, context.history
     roots = layout.survey(
         [*(library.root for library in config.libraries.values()), config.paths.completed], history
     )
     sound = frozenset(root.path for root in roots if not root.trouble)
     trouble = "; ".join(root.trouble for root in roots if root.trouble)
-    world = scan(config, sound, trouble, history.wanted())
+    memory = recall(context)
+    world = scan(config, sound, trouble, context.now, history.wanted(), memory)
     busy = _busy(world.items, torrents) if any(item.uncategorized for item in world.items) else {}
     storable = remote().why_not_storable if world.items else lambda _name: ""
     done = {item.path: _proven(item, context) for item in world.items if item.archives}
@@ -40,11 +47,13 @@ def run(
 
     def apply(actions: Sequence[Upload | Extract]) -> Iterator[Result]:
         layout.adopt(roots, history)
+        remember(world, todo, memory, context)
         if actions:
             # what proves and marks is loaded only when there is something to prove
             from mediapipe.proving import prove_all
+            from mediapipe.telling import tell_of
 
-            yield from prove_all(actions, context, remote(), archives)
+            yield from tell_of(prove_all(actions, context, remote(), archives), listeners, context)
 
     return execute(todo, apply, context)
 
@@ -100,7 +109,10 @@ def plan(
     taken: dict[str, str] = {}
     for item in in_order(world.items):
         place = item.place
-        reason = why_keep(item, busy, why_not_storable, config.upload, now)
+        if reason := why_refused(item, why_not_storable):
+            kept.append(Kept(item.path, reason, lasting=True))
+            continue
+        reason = why_keep(item, busy, config.upload, now)
         if not reason and place in taken:
             reason = f"{taken[place]} has the same name on the remote; rename one of the two"
         if reason:
@@ -147,22 +159,19 @@ def _actions(item: Item, done: frozenset[str], remote: str) -> Iterator[Upload |
         yield Extract(item, first, remote, "it is not proven yet")
 
 
-def why_keep(
-    item: Item,
-    busy: Mapping[str, str],
-    why_not_storable: Callable[[str], str],
-    rules: UploadConfig,
-    now: float,
-) -> str:
-    """Tell why an item waits, or give an empty string."""
-    if item.trouble:
-        return item.trouble
-    if item.path in busy:
-        return busy[item.path]
+def why_refused(item: Item, why_not_storable: Callable[[str], str]) -> str:
+    """Tell why an item stays until it is changed itself, or give an empty string."""
+    if item.refused or item.trouble:
+        return item.refused
     for name in item.files:
         if reason := why_not_storable(item.remote_name(name)):
             return f"{os.path.basename(name)}: {reason}"
-    return why_unsettled(item, rules.settle, now)
+    return ""
+
+
+def why_keep(item: Item, busy: Mapping[str, str], rules: UploadConfig, now: float) -> str:
+    """Tell why an item waits, or give an empty string."""
+    return item.trouble or busy.get(item.path, "") or why_unsettled(item, rules.settle, now)
 
 
 def why_paused(action: Upload | Extract, pauses: Mapping[str, Pause], now: float) -> str:

@@ -43,11 +43,12 @@ def free_port() -> int:
     only a program that asks for this very number can take it before the caller does. The port is
     looked up, not tried: a trial holds it for a moment, in which another server fails to start.
     """
-    first_of_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    kernels = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()
     tables = [Path("/proc/net", name) for name in ("tcp", "tcp6", "udp", "udp6")]
     rows = [row for table in tables if table.exists() for row in table.read_text().splitlines()[1:]]
     taken = {int(row.split()[1].rpartition(":")[2], 16) for row in rows}
-    return random.choice([*{*range(10_000, max(first_of_kernel, 11_000))} - taken])  # noqa: S311
+    free: list[int] = sorted({*range(10_000, max(int(kernels[0]), 11_000))} - taken)
+    return random.choice([*free])  # noqa: S311
 
 
 def listens(pid: int, port: int) -> bool | None:

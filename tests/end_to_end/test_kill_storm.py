@@ -142,17 +142,18 @@ def kill_amid_a_large_file(box: Attack, path: Path) -> bytes:
 
 def upload_in(box: Attack, days: float) -> None:
     """Upload as the command does, with a clock that is ahead."""
-    config = load(str(box.box.config_path))
-    state = str(box.box.state)
+    path, state = str(box.box.config_path), str(box.box.state)
+    config = load(path)
     with opened(state, "upload", dry_run=False) as history:
         now = time.time() + days * 86400
         tell = Log("test", verbose=False)
-        context = Context(config, history, tell, FakeWatcher(), state, now, dry_run=False)
+        context = Context(config, history, tell, FakeWatcher(), state, now, False, path)
         report = upload.run(
             context,
             FakeTorrents,
             lambda: Rclone(config.rclone, config.upload),
             Unarchiver,
+            tuple,
         )
     assert (report.outcome, report.count("done")) == ("done", 1), report
 

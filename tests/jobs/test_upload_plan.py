@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from mediapipe.disk import marker
 from mediapipe.disk.index import File, fingerprint, look
 from mediapipe.errors import ConfigError, Unavailable
 from mediapipe.items import Extract, Item, Upload, World
-from mediapipe.jobs.upload import in_order, plan, why_keep, why_paused
+from mediapipe.jobs.upload import in_order, plan, why_keep, why_paused, why_refused
 from mediapipe.plan import clock
 from mediapipe.records import Pause
 from tests.crashes import deaths
@@ -61,7 +62,7 @@ def storable(_name: str) -> str:
     ("item", "reason"),
     [
         (item_of(), ""),
-        (item_of(trouble="b.mkv.part is not finished"), "b.mkv.part is not finished"),
+        (item_of(trouble="unreadable: Input/output error"), "unreadable: Input/output error"),
         (item_of(ctime=-59), "changed 59 s ago; taken once it rests for 1 min"),
         (item_of(mtime=-59), "changed 59 s ago; taken once it rests for 1 min"),
         (item_of(ctime=-60), ""),
@@ -73,29 +74,32 @@ def storable(_name: str) -> str:
     ],
 )
 def test_why_keep(host: Host, item: Item, reason: str) -> None:
-    assert why_keep(item, {}, storable, host.config.upload, NOW) == reason
+    assert why_keep(item, {}, host.config.upload, NOW) == reason
 
 
 def test_one_unsettled_file_keeps_the_whole_folder(host: Host) -> None:
     item = item_of("Foo/a", "Foo/b", uncategorized=True)
     files = {**item.files, "Foo/b": item_of("Foo/b", ctime=-5).files["Foo/b"]}
     changed = Item(item.path, item.base, item.prefix, files, uncategorized=True)
-    assert why_keep(changed, {}, storable, host.config.upload, NOW).startswith("changed 5 s")
+    assert why_keep(changed, {}, host.config.upload, NOW).startswith("changed 5 s")
 
 
 def test_an_item_that_qbittorrent_is_not_done_with_waits(host: Host) -> None:
     busy = {"/tv/a.mkv": "torrent X is downloading, not complete"}
-    assert why_keep(item_of(), busy, storable, host.config.upload, NOW) == busy["/tv/a.mkv"]
+    assert why_keep(item_of(), busy, host.config.upload, NOW) == busy["/tv/a.mkv"]
 
 
-def test_a_name_that_cannot_be_stored_is_told_by_name(host: Host) -> None:
+def test_a_name_that_cannot_be_stored_is_told_by_name() -> None:
     item = item_of("Foo/a", "Foo/odd", uncategorized=True)
     why = "its name is odd"
-    assert (
-        why_keep(item, {}, lambda name: why if name == "downloads/Foo/odd" else "",
-                 host.config.upload, NOW)
-        == f"odd: {why}"
-    )  # fmt: skip
+    told = why_refused(item, lambda name: why if name == "downloads/Foo/odd" else "")
+    assert told == f"odd: {why}"
+    assert why_refused(item, storable) == ""
+
+
+def test_what_is_unfinished_is_told_before_its_names_are_looked_at() -> None:
+    item = replace(item_of(), refused="b.mkv.part is not finished")
+    assert why_refused(item, lambda _name: "its name is odd") == "b.mkv.part is not finished"
 
 
 def test_a_failed_item_rests_until_it_changes_or_the_time_is_over(host: Host) -> None:

@@ -1,0 +1,66 @@
+"""HTTP of our own: one request without proxy, redirect or retry; an answer comes soon, or none."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from mediapipe.errors import ConfigError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+
+_PATIENCE = 10.0
+"""Seconds for the connection, and for each part of the answer."""
+
+
+class NotThere(Unavailable):
+    """Nothing listens at the address: the service does not run."""
+
+
+def post(
+    service: str,
+    url: str,
+    content: bytes,
+    headers: Mapping[str, str],
+    *,
+    login: tuple[str, str] | None = None,
+    socket: str | None = None,
+) -> httpx.Response:
+    """Post once and give the answer, whatever its status.
+
+    `login` are user and password, `socket` is the path of a Unix socket that stands for the host.
+    Raises NotThere, Unavailable where no answer came, ConfigError where nothing can be sent there.
+    """
+    import httpx
+
+    where = f"{service} at {socket or url}"
+    # the environment may name a proxy, which would see the secrets
+    transport = httpx.HTTPTransport(uds=socket, trust_env=False)
+    client = httpx.Client(
+        transport=transport,
+        auth=login,
+        trust_env=False,
+        follow_redirects=False,
+        timeout=_PATIENCE,
+    )
+    with client:
+        try:
+            return client.post(url, content=content, headers=dict(headers))
+        except httpx.HTTPError as error:
+            cause = _os_error(error)
+            if cause is not None and cause.errno in (errno.ECONNREFUSED, errno.ENOENT):
+                raise NotThere(f"{where} does not run: {cause.strerror}") from None
+            words = str(error) or type(error).__name__
+            raise Unavailable(f"{where} does not answer: {words}") from None
+        except (httpx.InvalidURL, ValueError) as error:
+            raise ConfigError(f"{where} cannot be asked: {error}") from None
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """Find what the kernel said below what the library makes of it."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -1,0 +1,150 @@
+"""The folder index: what folders looked like when all in them was found uploaded.
+
+A disposable cache: the markers stay the only truth, and a pass without the index reads them all.
+A folder whose ctime is what it was has the same names in it; ctime and never mtime, which restores
+keep. What was written into a file without touching its folder is found by the daily full pass.
+Nothing is imported here beyond what Python has loaded anyway, for the pass every two minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from itertools import islice
+
+TYPE_CHECKING = False  # typing itself would be a tenth of all that the pass loads
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+NAME = "upload.index"
+_FORMAT = 2
+_TICK_NS = 2_000_000_000
+"""A folder that changed so shortly before it was listed may change again within one tick of its
+file system's clock, unseen: it is listed once more."""
+
+
+Stamp = tuple[int, int]
+"""What a folder looked like: its ctime in ns, 0 where it is to be listed again in any case; and a
+sum over its files' inodes, sizes and mtimes, which tells in a full pass what changed."""
+AGAIN: Stamp = (0, 0)
+
+
+class FolderIndex:
+    """The index as it is stored: columns of all folders, one tree after the other."""
+
+    def __init__(
+        self,
+        facts: dict[str, Any],
+        paths: list[bytes],
+        ctimes: list[int],
+        contents: bytes,
+    ) -> None:
+        """`facts` is what must still hold for it to be believed, and what was kept for good.
+
+        `paths` are relative to the top of their tree: the kernel finds them faster so.
+        """
+        self.facts = facts
+        self.trees: list[tuple[str, int]] = facts["trees"]
+        self._paths = paths
+        self._ctimes = ctimes
+        self._contents = contents
+
+    def stamps(self) -> dict[str, dict[str, Stamp]]:
+        """Give tree → path → stamp."""
+        rows = zip(
+            map(os.fsdecode, self._paths),
+            zip(self._ctimes, map(int, self._contents.split()), strict=True),
+            strict=True,
+        )
+        return {
+            top: {top if path == "." else f"{top}/{path}": one for path, one in islice(rows, count)}
+            for top, count in self.trees
+        }
+
+    def is_unchanged(self) -> bool:
+        """Whether every folder is surely what it was: one stat for each, and nothing else."""
+        rows = zip(self._paths, self._ctimes, strict=True)
+        try:
+            here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                for top, count in self.trees:
+                    os.chdir(top)
+                    for path, ctime in islice(rows, count):
+                        if os.stat(path).st_ctime_ns != ctime:
+                            return False
+            finally:
+                os.fchdir(here)
+                os.close(here)
+        except (OSError, ValueError):
+            return False
+        return True
+
+
+def read(path: str) -> FolderIndex | None:
+    """Read the index; None where there is none, or where it is not whole or of another format."""
+    try:
+        with open(path, "rb") as file:
+            head, _, body = file.read().partition(b"\n")
+        facts = json.loads(head)
+        if facts["format"] != _FORMAT or facts["crc"] != zlib.crc32(body):
+            return None
+        paths, ctimes, contents = body.split(b"\0\0")
+        names = paths.split(b"\0") if paths else []
+        return FolderIndex(facts, names, [*map(int, ctimes.split())], contents)
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def write(path: str, facts: Mapping[str, object], trees: Mapping[str, Mapping[str, Stamp]]) -> None:
+    """Write the index in one piece. Raises OSError.
+
+    It is not synced: what a power cut leaves is not whole, so it is not believed.
+    """
+    names = [one[len(top) + 1 :] or "." for top, tree in trees.items() for one in tree]
+    stamps = [one for tree in trees.values() for one in tree.values()]
+    body = b"\0\0".join(
+        [
+            b"\0".join(map(os.fsencode, names)),
+            b" ".join(b"%d" % ctime_ns for ctime_ns, _ in stamps),
+            b" ".join(b"%d" % content for _, content in stamps),
+        ]
+    )
+    sizes = [(top, len(tree)) for top, tree in trees.items()]
+    own = {"format": _FORMAT, "crc": zlib.crc32(body), "trees": sizes}
+    temporary = f"{path}.tmp"
+    with open(temporary, "wb") as file:
+        file.write(json.dumps({**facts, **own}).encode() + b"\n" + body)
+    os.rename(temporary, path)
+
+
+def ctime(path: str, device: int, now_ns: int) -> int:
+    """Give a folder's ctime before it is listed, in ns; 0 where it proves nothing.
+
+    `device` is that of its root: what is mounted below it may have other habits. Raises OSError.
+    """
+    found = os.stat(path)
+    settled = now_ns - found.st_ctime_ns >= _TICK_NS and found.st_dev == device
+    return found.st_ctime_ns if settled else 0
+
+
+def content(files: Iterable[os.DirEntry[str]]) -> int:
+    """Sum up the regular files of a folder, markers included. Raises OSError."""
+    total = 0
+    for entry in files:
+        found = entry.stat(follow_symlinks=False)
+        total += hash((found.st_ino, found.st_size, found.st_mtime_ns))
+    return total
+
+
+def content_of(path: str) -> int:
+    """Sum up a folder without listing it for any other use: the full pass is made of this."""
+    with os.scandir(path) as entries:
+        return content(entry for entry in entries if entry.is_file(follow_symlinks=False))
+
+
+def file_stamp(path: str) -> list[int]:
+    """Give what changes when a file is replaced or written. Raises OSError."""
+    found = os.stat(path)
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]

@@ -1,0 +1,99 @@
+"""The upload's entry point: a pass with nothing to do costs Python's start and a stat per folder.
+
+The timer starts one every two minutes. All that a pass needs beyond that (the configuration's
+checks, the history, the log) is loaded only when something has changed, is due, or is asked for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+
+from mediapipe import __version__
+from mediapipe.disk import folder_index
+from mediapipe.places import STATE, TRIGGER, find, state_folder
+from mediapipe.streams import is_journal
+
+TYPE_CHECKING = False  # typing itself would be a tenth of all that is loaded here
+if TYPE_CHECKING:
+    from typing import Any
+
+_DAY = 86400.0
+
+
+def upload() -> None:
+    """Run `qbt-upload-b2`."""
+    started = time.monotonic()
+    kept = _nothing_to_do(sys.argv[1:])
+    if kept is None:
+        from mediapipe import cli
+
+        cli.upload()
+    elif not is_journal(sys.stdout):
+        seconds = time.monotonic() - started
+        sys.stdout.write(f"upload: 0 done, {kept} kept, {seconds:.1f} s\n")
+
+
+def _nothing_to_do(words: list[str]) -> int | None:
+    """Tell that nothing changed since the last pass, by how many items are kept; else None.
+
+    Whatever is out of the ordinary is left to the whole program.
+    """
+    if words and (words[0] != "--config" or len(words) != len(("--config", "FILE"))):
+        return None
+    if None in (sys.stdin, sys.stdout, sys.stderr) or sys.stdout.isatty():
+        return None
+    config = find(words[1] if words else None)
+    try:
+        state = _state(config)
+        index = folder_index.read(os.path.join(state, folder_index.NAME))
+        if index is None or not _holds(index.facts, config):
+            return None
+        # a run that is under way holds it, and is no pass with nothing to do
+        lock = os.open(os.path.join(state, "upload.lock"), os.O_RDWR | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.exists(os.path.join(state, TRIGGER)) or not index.is_unchanged():
+            os.close(lock)
+            return None
+        os.utime(os.path.join(state, folder_index.NAME))  # when it was last looked
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return sum(len(lines) for _folder, lines in index.facts["refused"])
+
+
+def _state(config: str) -> str:
+    """Give the state folder without checking the configuration, which the index has seen."""
+    if os.environ.get("STATE_DIRECTORY"):
+        return state_folder(STATE)
+    import tomllib
+
+    with open(config, "rb") as file:
+        table: dict[str, Any] = tomllib.load(file)
+    return str(table.get("paths", {}).get("state", STATE))
+
+
+def _holds(facts: dict[str, Any], config: str) -> bool:
+    """Whether what the index was made for is still so: all but the folders themselves."""
+    return (
+        facts["whole"]
+        and facts["program"] == [__version__, config, folder_index.file_stamp(config)]
+        and 0 <= time.time() - facts["full"] < _DAY
+        and all(_root_file(root) == known for root, known in facts["roots"].items())
+        and _are_mounted(facts["mounts"])
+    )
+
+
+def _root_file(root: str) -> str:
+    with open(os.path.join(root, ".mediapipe-root"), encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _are_mounted(points: list[str]) -> bool:
+    if not points:
+        return True
+    escapes = str.maketrans({"\\": "\\134", " ": "\\040", "\t": "\\011", "\n": "\\012"})
+    with open("/proc/self/mountinfo", "rb") as table:
+        mounted = {line.split(b" ", 5)[4] for line in table}
+    return all(os.fsencode(one.translate(escapes)) in mounted for one in points)

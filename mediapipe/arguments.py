@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
 """Verb → the console script and systemd unit that people type."""
 
+INQUIRIES = ("config check", "lifecycle", "status")
+"""The verbs that are no jobs."""
+
 _SUMMARIES = {
     "categories": "declare qBittorrent's download categories",
     "upload": "upload the library and uncategorized downloads to B2, with proof",
@@ -35,6 +38,15 @@ markers and the folders that this empties. A file goes only if the remote confir
 SHA-1 in this very run. What cannot be looked at is kept.""",
 }
 
+_STATUS = """\
+Reads what the jobs remember: when each ran and how it ended, what is not asked or tried for now
+and how to end that, deletions that were begun and not finished, what cleanup wants uploaded, and
+how much is proven. Reads only: no lock, no service, no network."""
+_LIFECYCLE = """\
+Shows the lifecycle rules of the bucket, and the one that is offered: a hidden or replaced version
+is kept for 30 days, an unfinished upload for one. With --apply it is set, for our folder alone;
+rules for other folders stay. It needs a key with writeBuckets. No job ever changes a rule."""
+
 _EXIT = """\
 exit status:
   0   done, or nothing to do
@@ -50,6 +62,7 @@ first steps:
   mediapipe config check           is the configuration sound? (no network, nothing is touched)
   mediapipe upload --dry-run       what would be uploaded, and what waits for what
   mediapipe cleanup --dry-run      what would be deleted, and why the rest is kept
+  mediapipe status                 what ran when, and what is held up by what
   journalctl -fu 'qbt-*'           follow the jobs that systemd's timers start
 
 """
@@ -106,10 +119,33 @@ def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
     check.add_argument("file", nargs="?", metavar="FILE", help="default: see --config")
     _add_config(check)
     check.set_defaults(verb="config check")
+    _add_inquiries(verbs)
     if not words:
         parser.print_help(sys.stdout)
         parser.exit(2)
     return parser.parse_args(words)
+
+
+def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    status = verbs.add_parser(
+        "status",
+        help="what ran when, what is held up and by what, what is proven",
+        description=_STATUS,
+        epilog=_EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    lifecycle = verbs.add_parser(
+        "lifecycle",
+        help="the bucket's lifecycle rules, and the one that keeps old versions for 30 days",
+        description=_LIFECYCLE,
+        epilog=_EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    lifecycle.add_argument("--apply", action="store_true", help="set the rule that is offered")
+    for verb, parser in (("status", status), ("lifecycle", lifecycle)):
+        _add_config(parser)
+        parser.add_argument("--json", action="store_true", help="answer as one JSON object")
+        parser.set_defaults(verb=verb)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from mediapipe import arguments
 from mediapipe.config_load import load
 from mediapipe.errors import MediapipeError, Stopped, Unavailable, out_of_order
 from mediapipe.log import Log
+from mediapipe.owner import become_owner
 from mediapipe.places import find, state_folder
 from mediapipe.progress import watcher
 from mediapipe.report import print_error, print_report
@@ -127,7 +128,7 @@ def _run_job(options: Namespace) -> int:
     from mediapipe import layout
 
     state = state_folder(config.paths.state)
-    _become_owner(state)
+    become_owner(state)
     tell = Log(arguments.UNITS[options.verb], verbose=options.verbose)
     tell("job.started", level="debug", job=options.verb, dry_run=options.dry_run)
     started, clock = time.time(), time.monotonic()
@@ -232,41 +233,11 @@ def _building() -> ModuleType:
     return importlib.import_module("mediapipe.building")
 
 
-def _config_check(options: Namespace) -> int:
-    """Check a configuration: no network, no secret and no existing path is needed."""
-    path = find(options.file or options.config)
-    config = load(path)
-    for library_name, library in config.libraries.items():
-        if library.arr and library.arr not in config.arr and library.after_delete == "delete":
-            sys.stderr.write(
-                f"warning: libraries.{library_name}.arr names {library.arr!r}, which has no table "
-                f"[arr.{library.arr}]: it may download again what cleanup deleted\n"
-            )
-    sys.stdout.write(f"{path} is sound\n")
-    return 0
+def _inquire(options: Namespace) -> int:
+    """Answer a command that is no job."""
+    from mediapipe import inquiries
 
-
-def _become_owner(state: str) -> None:
-    """As root, become the owner of the state folder.
-
-    A lock or a database that belongs to root would lock the service out.
-    """
-    if os.geteuid() != 0:
-        return
-    try:
-        found = os.stat(state)
-    except OSError:
-        return
-    if found.st_uid == 0:
-        return
-    import pwd
-
-    try:
-        os.initgroups(pwd.getpwuid(found.st_uid).pw_name, found.st_gid)
-    except KeyError:
-        os.setgroups([found.st_gid])
-    os.setgid(found.st_gid)
-    os.setuid(found.st_uid)
+    return inquiries.VERBS[options.verb](options)
 
 
 _JOBS: dict[str, Callable[[Namespace, Context], Report]] = {
@@ -276,5 +247,5 @@ _JOBS: dict[str, Callable[[Namespace, Context], Report]] = {
 }
 _VERBS: dict[str, Callable[[Namespace], int]] = {
     **dict.fromkeys(_JOBS, _run_job),
-    "config check": _config_check,
+    **dict.fromkeys(arguments.INQUIRIES, _inquire),
 }

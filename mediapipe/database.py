@@ -69,16 +69,42 @@ def copy(folder: str) -> sqlite3.Connection:
     path = os.path.join(folder, NAME)
     connection = _open(":memory:")
     try:
-        if os.path.exists(path):
-            # without a log beside it nobody has it open, and SQLite need not make one to read it
-            still = "" if os.path.exists(f"{path}-wal") else "&immutable=1"
-            source = sqlite3.connect(f"file:{_quoted(path)}?mode=ro{still}", uri=True, timeout=30)
-            with contextlib.closing(source):
-                source.backup(connection)
+        while not _filled(connection, path):
+            pass
         _migrate(connection)
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise _trouble(path, error) from None
     return connection
+
+
+def _filled(connection: sqlite3.Connection, path: str) -> bool:
+    """Copy a database, as far as there is one; tells whether nobody wrote to it meanwhile.
+
+    Without a log beside it nobody has it open, and SQLite need not make one to read it. So it takes
+    no lock either: a run that begins just then would show as damage.
+    """
+    before = _look(path)
+    if before is None:
+        return True
+    still = "" if before[0] else "&immutable=1"
+    try:
+        source = sqlite3.connect(f"file:{_quoted(path)}?mode=ro{still}", uri=True, timeout=30)
+        with contextlib.closing(source):
+            source.backup(connection)
+    except sqlite3.Error:
+        if still and _look(path) != before:
+            return False
+        raise
+    return not still or _look(path) == before
+
+
+def _look(path: str) -> tuple[bool, int, int, int] | None:
+    """Give what changes when a database is written to, or None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return (os.path.exists(f"{path}-wal"), found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def _trouble(path: str, error: Exception) -> Unavailable | ConfigError:

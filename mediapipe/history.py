@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from mediapipe import database
 from mediapipe.records import Intent, Pause, Proof, Proven, Sighting, Wanted
+from mediapipe.runs import Runs, storable
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Iterator, Mapping
 
     from mediapipe.disk.index import Identity
@@ -24,11 +24,8 @@ _MAX_STEP = 1800
 has not seeded for a week."""
 
 
-class History:
+class History(Runs):
     """The open database. Every write is committed, durably, before the method returns."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._db = connection
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -233,7 +230,7 @@ class History:
             for row in rows
         )
 
-    # roots, pauses, runs
+    # roots, pauses
 
     def root(self, path: str) -> str | None:
         """Give the identifier of a root, or None where it was never seen."""
@@ -256,7 +253,13 @@ class History:
         """Leave a subject alone for a while."""
         self._db.execute(
             "INSERT OR REPLACE INTO pauses VALUES (?, ?, ?, ?, ?)",
-            (json.dumps(subject), pause.until, pause.tries, _text(pause.reason), pause.fingerprint),
+            (
+                json.dumps(subject),
+                pause.until,
+                pause.tries,
+                storable(pause.reason),
+                pause.fingerprint,
+            ),
         )
 
     def unpause(self, subjects: Iterable[str]) -> None:
@@ -265,14 +268,6 @@ class History:
         if keys:
             with self.together():
                 self._db.executemany("DELETE FROM pauses WHERE subject = ?", keys)
-
-    def record_run(
-        self, job: str, started: float, seconds: float, outcome: str, counts: tuple[int, int, int],
-        reason: str | None,
-    ) -> None:  # fmt: skip
-        """Record how a run ended; counts are done, failed, kept."""
-        values = (job, started, seconds, outcome, *counts, reason and _text(reason))
-        self._db.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def close(self) -> None:
         """Close the database."""
@@ -288,11 +283,6 @@ def _deselected(pairs: list[tuple[str, list[int] | None]]) -> dict[str, Identity
 def _fit(number: int) -> int:
     """Fit an inode number or a time into SQLite's signed 64 bits, each into a place of its own."""
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
-
-
-def _text(words: str) -> str:
-    """Make words storable that quote names which are not UTF-8."""
-    return words.encode(errors="backslashreplace").decode()
 
 
 def open_history(folder: str) -> History:

@@ -22,6 +22,12 @@ def address(remote: str, name: str) -> str:
     return f"{remote}{name}" if remote.endswith((":", "/")) else f"{remote}/{name}"
 
 
+def remote_folders(config: Config) -> tuple[str, ...]:
+    """Give the folders on the remote that are ours: the libraries' and the uncategorized one."""
+    ours = [library.remote for library in config.libraries.values()]
+    return tuple(dict.fromkeys([*ours, config.upload.uncategorized_remote]))
+
+
 def inside(path: str, folder: str) -> bool:
     """Whether a path lies strictly below a folder."""
     return path.startswith(folder + "/")

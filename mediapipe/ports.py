@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
 
+    from mediapipe.bucket import Bucket
     from mediapipe.errors import MediapipeError
 
 SAFE_STATES = frozenset({"uploading", "stalledUP", "queuedUP", "forcedUP", "pausedUP", "stoppedUP"})
@@ -176,6 +177,10 @@ class Remote(Protocol):
 
     def hide(self, names: Sequence[str]) -> None:
         """Hide objects: they are in no listing any more; the remote keeps their versions."""
+        ...
+
+    def bucket(self) -> Bucket | None:
+        """Give the bucket as B2's own API has it, or None where the remote is not plainly B2."""
         ...
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from mediapipe import extracting, layout
+from mediapipe.clearing import clear_unfinished
 from mediapipe.disk import marker
 from mediapipe.disk.index import fingerprint, look, same
 from mediapipe.errors import ActionFailed, Stale
@@ -42,6 +43,7 @@ def prove_all(
 ) -> Iterator[Result]:
     """Do all uploads in batches, then the archives, each with its proof before the next begins."""
     _demand_bucket(context, remote)
+    clear_unfinished(context, remote)
     ends = time.monotonic() + _SLICE
     extracting.sweep(context)
     there = _list(actions, remote)

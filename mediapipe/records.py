@@ -86,3 +86,17 @@ class Pause:
         One that ends later than in a day was made while the clock was wrong.
         """
         return self.fingerprint == fingerprint and 0 < self.until - now <= _LONGEST
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run of a job ended; times in epoch seconds and seconds, the counts are of actions."""
+
+    job: str
+    started: float
+    seconds: float
+    outcome: str
+    done: int
+    failed: int
+    kept: int
+    reason: str | None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mediapipe.adapters import b2_names
+from mediapipe.bucket import Unfinished
 from mediapipe.errors import ActionFailed, MediapipeError
 from mediapipe.ports import (
     Copied,
@@ -96,6 +97,42 @@ class Version:
 
 
 @dataclass
+class FakeBucket:
+    """A `Bucket` that holds what it is given."""
+
+    begun: list[Unfinished] = field(default_factory=list)
+    lifecycle: list[Mapping[str, object]] = field(default_factory=list)
+    failures: dict[str, Exception] = field(default_factory=dict)
+    """Method name → what it raises, until it is taken out again."""
+    calls: list[str] = field(default_factory=list)
+
+    def unfinished(self, folder: str) -> tuple[Unfinished, ...]:
+        self._begin("unfinished")
+        prefix = f"b2:bucket/{folder}/"
+        return tuple(one for one in self.begun if one.remote.startswith(prefix))
+
+    def cancel(self, one: Unfinished) -> bool:
+        self._begin("cancel")
+        there = one in self.begun
+        if there:
+            self.begun.remove(one)
+        return there
+
+    def rules(self) -> tuple[Mapping[str, object], ...]:
+        self._begin("rules")
+        return tuple(self.lifecycle)
+
+    def set_rules(self, rules: Sequence[Mapping[str, object]]) -> None:
+        self._begin("set_rules")
+        self.lifecycle = list(rules)
+
+    def _begin(self, method: str) -> None:
+        self.calls.append(method)
+        if method in self.failures:
+            raise self.failures[method]
+
+
+@dataclass
 class FakeRemote:
     """A `Remote` in memory: it reads the local files and keeps every version's bytes."""
 
@@ -117,6 +154,8 @@ class FakeRemote:
     wrong_hash: set[str] = field(default_factory=set)
     """Names whose SHA-1 is told wrongly."""
     without_sha1: bool = False
+    account: FakeBucket | None = None
+    """The bucket as B2's own API has it, if this is a remote of B2."""
     hides: str = ""
     """Which rule of the bucket hides objects by their age."""
     before: Callable[[str], None] = lambda _method: None
@@ -221,6 +260,10 @@ class FakeRemote:
 
     def demand_bucket(self) -> None:
         self._begin("demand_bucket")
+
+    def bucket(self) -> FakeBucket | None:
+        self._begin("bucket")
+        return self.account
 
     def put(self, name: str, content: bytes) -> Version:
         """Make a new version of an object, as a copy or a stranger would."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -206,6 +208,80 @@ def test_a_torrent_that_was_added_again_begins_anew(history: History) -> None:
     assert history.seeded() == {"h": 1000.0}
 
 
+# the runs
+
+
+DAYS = 86400.0
+
+
+def rows(history: History) -> list[tuple[object, ...]]:
+    found = history._db.execute("SELECT job, started, outcome FROM runs ORDER BY rowid")
+    return found.fetchall()
+
+
+def ran(
+    history: History, job: str, started: float, outcome: str = "done", counts: str = "000"
+) -> None:
+    done, failed, kept = map(int, counts)
+    reason = None if outcome == "done" else f"why {started}"
+    history.record_run(job, started, 0.5, outcome, (done, failed, kept), reason)
+
+
+def test_a_run_with_nothing_to_do_takes_the_place_of_the_one_before(history: History) -> None:
+    ran(history, "upload", 1.0, counts="300")
+    for moment in range(2, 700):
+        ran(history, "upload", float(moment), counts=f"00{moment % 10}")
+        ran(history, "cleanup", float(moment))
+    assert rows(history) == [
+        ("upload", 1.0, "done"), ("upload", 699.0, "done"), ("cleanup", 699.0, "done"),
+    ]  # fmt: skip
+    assert history.last_runs()["upload"].kept == 9
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counts"), [("done", "100"), ("partial", "010"), ("unavailable", "000")]
+)
+def test_a_run_that_says_something_keeps_its_row(
+    history: History, outcome: str, counts: str
+) -> None:
+    for moment in (1.0, 2.0):
+        ran(history, "upload", moment, outcome, counts)
+    ran(history, "upload", 3.0)
+    ran(history, "upload", 4.0, outcome, counts)
+    assert [row[1] for row in rows(history)] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_runs_of_a_month_ago_go_but_for_the_last_of_each_outcome(history: History) -> None:
+    ran(history, "categories", 0.5, counts="100")
+    for moment in range(10):
+        ran(history, "upload", float(moment), counts="100")
+        ran(history, "upload", moment + 0.5, "unavailable")
+    ran(history, "upload", 30 * DAYS + 8.2, "unavailable")
+    assert rows(history) == [
+        ("categories", 0.5, "done"),
+        ("upload", 8.5, "unavailable"),
+        ("upload", 9.0, "done"),
+        ("upload", 9.5, "unavailable"),
+        ("upload", 30 * DAYS + 8.2, "unavailable"),
+    ]
+
+
+def test_the_last_run_is_the_one_that_was_recorded_last(history: History) -> None:
+    ran(history, "upload", 1000.0, counts="100")
+    ran(history, "upload", 50.0, "unavailable")  # the clock went back
+    assert history.last_runs()["upload"].started == 50.0
+    assert history.last_runs(good=True)["upload"].started == 1000.0
+    ran(history, "cleanup", 60.0, "refused")
+    assert set(history.last_runs(good=True)) == {"upload"}
+
+
+def test_a_file_that_is_proven_in_two_places_is_one_file(history: History) -> None:
+    assert history.proven() == (0, 0)
+    for number, place in ((1, "a"), (1, "b"), (2, "a")):
+        history.prove((number, 1 << 40, 1), Proof(place, (Proven(place, 1, SHA1),)), 0.0)
+    assert history.proven() == (2, 2 << 40)
+
+
 # the file
 
 
@@ -237,6 +313,34 @@ def test_a_state_folder_out_of_reach_may_be_there_later(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(Unavailable):
         open_history(str(tmp_path / "file" / "state"))
+
+
+def test_a_copy_is_whole_while_runs_come_and_go(tmp_path: Path) -> None:
+    open_history(str(tmp_path)).close()
+    ended = threading.Event()
+
+    def work() -> None:
+        for number in range(150):
+            found = open_history(str(tmp_path))
+            with found.together():
+                for key in range(50):
+                    found.pause(f"/{number % 50 + key}", Pause(1.0, 1, "why " * 500, ""))
+            found.close()
+        ended.set()
+
+    with ThreadPoolExecutor() as pool:
+        writer = pool.submit(work)
+        while not ended.is_set() and not writer.done():
+            copy = copy_history(str(tmp_path))
+            assert {pause.tries for pause in copy.pauses().values()} <= {1}
+            copy.close()
+        writer.result()
+
+
+def test_a_history_out_of_reach_is_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "state").symlink_to("state")  # a circle: out of reach for root as well
+    with pytest.raises(Unavailable):
+        copy_history(str(tmp_path / "state"))
 
 
 def test_a_copy_leaves_nothing_beside_the_file(tmp_path: Path) -> None:

@@ -134,6 +134,19 @@ def test_an_idle_pass_starts_no_child_and_opens_no_socket(
     assert (told["asked"], told["status"]) == ([], 0)
 
 
+def test_status_loads_starts_and_asks_as_little(idle: Path) -> None:
+    result = idle.with_name("witness.json")
+    script = SCRIPT.with_name("mediapipe")
+    ended = subprocess.run(
+        [sys.executable, "-c", WITNESS, script, result, "status", "--config", idle, "--json"],
+        env=environment(), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    told = json.loads(result.read_text())
+    assert json.loads(ended.stdout)["proven"]["files"] == 25
+    assert (ended.stderr, told["asked"], told["status"]) == ("", [], 0)
+    assert [path for path in told["loaded"].values() if "site-packages" in Path(path).parts] == []
+
+
 def test_the_kernel_sees_one_program_and_no_connection(idle: Path) -> None:
     strace = shutil.which("strace")
     probe = [strace or "", "-qq", "-e", "trace=none", "true"]

@@ -9,6 +9,7 @@ import pytest
 
 from mediapipe import latch
 from mediapipe.errors import CapReached, ConfigError, LoginRefused, RemoteOut, Unavailable
+from mediapipe.records import Pause
 from mediapipe.units import SecretFile
 from tests.hosts import HOUR, Host
 
@@ -186,3 +187,73 @@ def test_a_pause_that_was_made_while_the_clock_was_wrong_ends(
     assert door.closed()
     door.host.later(-YEARS)
     assert not door.closed()
+
+
+# what status tells of it
+
+
+def told(door: Door) -> list[tuple[str, str, str, float | None]]:
+    found = latch.in_force(door.host.history().pauses(), door.host.now)
+    return [(one.cause, one.subject, one.job, one.until) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (LoginRefused("qbittorrent", "no"), ("refused", "qbittorrent", "")),
+        (LoginRefused("rclone", "no"), ("refused", "rclone", "")),
+        (CapReached("cap"), ("cap", "rclone", "")),
+        (RemoteOut("out"), ("outage", "rclone", "upload")),
+    ],
+)
+def test_what_is_in_force_is_told_with_the_words_of_the_run(
+    door: Door, error: MediapipeError, expected: tuple[str, str, str]
+) -> None:
+    assert told(door) == []
+    door.note(error)
+    ((*what, until),) = told(door)
+    assert tuple(what) == expected
+    (one,) = latch.in_force(door.host.history().pauses(), door.host.now)
+    with pytest.raises((ConfigError, Unavailable)) as caught:
+        door.demand(one.subject)
+    assert caught.value.hint == one.ends
+    assert str(caught.value).startswith(one.reason)
+    assert (until is None) == (expected[0] == "refused")
+
+
+@pytest.mark.parametrize(
+    "error", [LoginRefused("rclone", "no"), CapReached("cap"), RemoteOut("out")]
+)
+@pytest.mark.parametrize("how", ["touch", "time"])
+def test_what_a_run_would_ask_again_is_not_in_force(
+    door: Door, error: MediapipeError, how: str
+) -> None:
+    door.note(error)
+    if how == "touch":
+        touch(door.config)
+    else:
+        door.host.later(YEARS)
+    assert bool(told(door)) == door.closed()
+
+
+def test_a_credential_that_is_there_only_while_the_unit_runs_counts_as_unchanged(
+    door: Door, tmp_path: Path
+) -> None:
+    credential = door.host.write(tmp_path / "credentials" / "unit" / "rclone.conf")
+    door.host.configure("rclone", config_file=SecretFile(str(credential)))
+    door.note(LoginRefused("rclone", "no"))
+    credential.unlink()
+    assert told(door) == []
+    credential.parent.rmdir()
+    assert told(door) == [("refused", "rclone", "", None)]
+    touch(door.config)
+    assert told(door) == []
+
+
+def test_an_item_that_rests_is_told(door: Door) -> None:
+    now = door.host.now
+    with door.host.writing() as history:
+        history.pause("/media/a b", Pause(now + 60, 2, "why", "its files"))
+        history.pause("/media/over", Pause(now - 60, 2, "why", "its files"))
+        history.pause("/media/wrong clock", Pause(now + YEARS, 2, "why", "its files"))
+    assert told(door) == [("item", "/media/a b", "upload", now + 60)]

@@ -20,22 +20,25 @@ LONGEST = 300
 CRAFT = """
 items archives scanning remembering renaming hashing sending extracting proving telling
 claims holdings judging confirming folders deletion removing
+clearing
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
-plan ports errors records |                                                     |
-units names places streams |                                                    |
+plan ports bucket errors records |                                                     |
+units names places streams owner lifecycle |                                    |
 disk disk.*          | errors plan disk.*                                       |
 config               | places units                                             |
 config_load          | config errors units                                      |
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
-history              | database errors records                                  |
+runs                 | records                                                  |
+history              | database errors records runs                             |
 audit                | plan                                                     |
 runner               | plan errors history audit                                |
 archives judging     | layout names plan records                                |
+clearing             | audit layout plan errors                                 |
 CRAFT    | . CRAFT layout names places runner plan ports disk.* config errors history records |
 jobs                 |                                                          |
 jobs.categories      | plan runner errors                                       |
@@ -43,7 +46,7 @@ jobs.*               | CRAFT layout names runner plan ports disk.* config errors
 adapters             |                                                          |
 adapters.qbittorrent | ports config errors layout plan units adapters.*         | qbittorrentapi
 adapters.http        | errors                                                   | httpx
-adapters.*           | ports config errors layout plan units adapters.*         |
+adapters.*           | bucket ports config errors layout plan units adapters.*         |
 latch                | errors history plan records                              |
 building             | adapters.* errors latch config units                     |
 progress             | plan                                                     | rich
@@ -51,6 +54,8 @@ report               | plan streams                                             
 log                  | streams                                                  | structlog
 idle                 | . disk.* places streams cli                              |
 arguments            | . errors units                                           |
+status               | latch plan                                               |
+inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *
 """

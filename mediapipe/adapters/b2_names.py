@@ -34,6 +34,18 @@ def as_json_shows(name: str) -> str:
     return _STRAY.sub("\ufffd", name)
 
 
+def is_plain(name: str) -> bool:
+    """Whether rclone stores a name as it is, without an escape."""
+    length = sum(_stored_length(segment) for segment in name.split("/")) + name.count("/")
+    return not _ESCAPES.search(name) and length == len(os.fsencode(name))
+
+
+def bucket_and_folder(remote: str) -> tuple[str, str]:
+    """Cut `b2:bucket/folder` into the bucket's address and the folder."""
+    match = re.match(r"([^:]*:/*[^/]*)/?(.*)", remote, re.DOTALL)
+    return (match[1], match[2]) if match else (remote, "")
+
+
 def as_mount_shows(name: str) -> str:
     """Give a name as `rclone mount` shows it; bytes that are not UTF-8 stay as they are."""
     return name.translate(_PICTURES)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from mediapipe import layout
-from mediapipe.adapters import b2_names, process, rclone_log
+from mediapipe.adapters import b2_bucket, b2_names, process, rclone_log
 from mediapipe.adapters.rclone_program import Program
 from mediapipe.errors import ConfigError, MediapipeError, Unavailable
 from mediapipe.ports import Copied, RemoteObject
@@ -16,6 +15,7 @@ from mediapipe.ports import Copied, RemoteObject
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
+    from mediapipe.bucket import Bucket
     from mediapipe.config import RcloneConfig, UploadConfig
     from mediapipe.ports import Range, Watcher
 
@@ -195,7 +195,7 @@ class Rclone:
 
     def why_hides(self) -> str:
         """Tell which lifecycle rule hides our objects by their age, or give an empty string."""
-        bucket, _, folder = self._bucket_and_folder()
+        bucket, folder = b2_names.bucket_and_folder(self._config.remote)
         # fmt: off
         ended = process.run(
             [*self._program.command("backend"), "lifecycle", bucket, "--use-json-log", *_ONCE],
@@ -210,16 +210,18 @@ class Rclone:
                 return f"{bucket} hides {prefix or 'everything'} {days} days after its upload"
         return ""
 
-    def _bucket_and_folder(self) -> tuple[str, str, str]:
-        """Cut `b2:bucket/folder` into the bucket's address, the slash, and the folder."""
-        match = re.match(r"([^:]*:/*[^/]*)(/?)(.*)", self._config.remote, re.DOTALL)
-        return (match[1], match[2], match[3]) if match else (self._config.remote, "", "")
+    def bucket(self) -> Bucket | None:
+        """Give the bucket behind a remote of type b2; its key is in rclone's configuration."""
+        ended = process.run([*self._program.command("config"), "dump"], timeout=_LOOK_TIMEOUT)
+        if ended.status != 0:
+            raise ConfigError(str(rclone_log.trouble(ended)), hint="check [rclone] config_file")
+        return b2_bucket.behind(self._config.remote, ended.output)
 
     def demand_bucket(self) -> None:
         """Demand that the bucket is there: rclone lists a missing one as empty, with status 0."""
         remote = self._config.remote
         # a key for one folder may not look at the bucket, and an empty folder is none on B2
-        for place in dict.fromkeys((remote, self._bucket_and_folder()[0])):
+        for place in dict.fromkeys((remote, b2_names.bucket_and_folder(remote)[0])):
             # fmt: off
             ended = process.run(
                 [*self._program.command("lsf"), "--max-depth", "1", "--dirs-only", "--use-json-log",

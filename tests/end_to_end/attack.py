@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -155,9 +156,11 @@ class Attack:
         for folder, _, names in os.walk(os.fsencode(self.folder)):  # B2's blobs are below it too
             for name in names:
                 path = os.path.join(folder, name)
-                if stat.S_ISREG(os.lstat(path).st_mode):
-                    with open(path, "rb") as file:
-                        held.add(hashlib.sha1(file.read()).hexdigest())
+                # an rclone that outlived its job goes on, and B2 joins parts meanwhile
+                with contextlib.suppress(FileNotFoundError):
+                    if stat.S_ISREG(os.lstat(path).st_mode):
+                        with open(path, "rb") as file:
+                            held.add(hashlib.sha1(file.read()).hexdigest())
         return sorted(
             path
             for sha1, path in self._known.items()

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from http.server import ThreadingHTTPServer
@@ -222,6 +223,19 @@ class B2Server:
         with self._store.blobs.create(version.file_id) as target:
             target.write(data)
         return self._object(self._store.place(replace(version, blob=version.file_id)))
+
+    def begin(self, name: str, *, age: float = 0.0) -> str:
+        """Plant a large file that was begun `age` seconds ago and not finished; gives its id."""
+        begun = int((time.time() - age) * 1000)
+        version = self._store.new_version(
+            self._bucket.bucket_id, name, "start", sha1="none", uploaded_ms=begun
+        )
+        return self._store.start_large(version).file_id
+
+    def unfinished(self) -> list[str]:
+        """Return the names of all large files that were begun and not finished."""
+        versions = self._store.all_versions()
+        return sorted(one.name for one in versions if one.action == "start")
 
     def corrupt(self, name: str, *, offset: int = 0, **lies: Any) -> None:
         """Flip one stored byte; or make the listing lie instead, e.g. `sha1="none"`, `size=3`."""

@@ -1,0 +1,162 @@
+"""What the jobs remember of how it goes, for people and for programs; asks and changes nothing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from mediapipe import latch
+from mediapipe.plan import clock, duration, human, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mediapipe.history import History
+    from mediapipe.latch import Backoff
+    from mediapipe.records import Intent, Run, Wanted
+
+_MINUTE = 60.0
+_WHAT = {
+    "refused": "its key or login was refused",
+    "cap": "B2's cap is used up",
+    "outage": "it was out",
+    "item": "failed lately",
+}
+"""Cause of a back-off → in words."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """All that is told; times in epoch seconds, sizes in bytes."""
+
+    now: float
+    runs: Mapping[str, Run | None]
+    """Job → its last run."""
+    good: Mapping[str, Run]
+    """Job → the last run that did all that it was for."""
+    looked: Mapping[str, float]
+    """Job → when it last looked around after that, and found nothing changed."""
+    backoffs: Sequence[Backoff]
+    intents: Sequence[Intent]
+    wanted: Sequence[Wanted]
+    proven: tuple[int, int]
+    """Files and bytes."""
+
+
+def gather(
+    history: History, jobs: Sequence[str], looked: Mapping[str, float], now: float
+) -> Status:
+    """Read what is told of these jobs, and of any other that ever ran.
+
+    `looked` is when a job last looked around; passes with nothing to do leave no row.
+    """
+    runs = history.last_runs()
+    ended = {job: run.started + run.seconds for job, run in runs.items()}
+    return Status(
+        now,
+        {job: runs.get(job) for job in dict.fromkeys([*jobs, *runs])},
+        history.last_runs(good=True),
+        {job: moment for job, moment in looked.items() if moment > ended.get(job, moment) + 1},
+        latch.in_force(history.pauses(), now),
+        history.intents(),
+        history.wanted(),
+        history.proven(),
+    )
+
+
+def as_json(status: Status) -> dict[str, object]:
+    """Give the answer for programs; times in ISO 8601, UTC."""
+    return {
+        "jobs": {
+            job: {
+                "last": run and _run_json(run),
+                "last_good": good and _run_json(good),
+                "looked": _stamp(status.looked[job]) if job in status.looked else None,
+            }
+            for job, run in status.runs.items()
+            for good in [status.good.get(job)]
+        },
+        "held_up": [
+            {**asdict(one), "job": one.job or None, "until": one.until and _stamp(one.until)}
+            for one in status.backoffs
+        ],
+        "deletions_begun": [
+            {"name": one.name, "hash": one.hash or None, "paths": list(one.paths)}
+            for one in status.intents
+        ],
+        "wanted": [
+            {"name": one.name, "hash": one.hash, "paths": list(one.paths)} for one in status.wanted
+        ],
+        "proven": {"files": status.proven[0], "bytes": status.proven[1]},
+    }
+
+
+def as_text(status: Status) -> Iterator[str]:
+    """Give the answer for people, line by line."""
+    yield "jobs"
+    for job, run in status.runs.items():
+        yield from _job(job, run, status)
+    yield ""
+    yield "held up"
+    yield from _held_up(status.backoffs)
+    if status.intents:
+        yield ""
+        yield "deletions begun and not finished (the next cleanup goes on with them)"
+    for one in status.intents:
+        yield f"  {shown(one.name)}: {_count(len(one.paths), 'path')}"
+    if status.wanted:
+        yield ""
+        yield "wanted by cleanup (the next uploads bring them, then their torrents may go)"
+    for wanted in status.wanted:
+        yield f"  {shown(wanted.name)}: {_count(len(wanted.paths), 'file')}"
+    files, size = status.proven
+    yield ""
+    yield "proven to be on the remote"
+    yield f"  {_count(files, 'file')}, {human(size)}"
+
+
+def _job(job: str, run: Run | None, status: Status) -> Iterator[str]:
+    if run is None:
+        yield f"  {job:<11} no run yet"
+        return
+    took = f"{run.seconds:.1f} s" if run.seconds < _MINUTE else duration(run.seconds)
+    counts = f"{run.done} done, {run.failed} failed, {run.kept} kept"
+    yield f"  {job:<11} {_ago(run.started, status.now)}, {took}: {run.outcome} ({counts})"
+    if run.reason:
+        yield f"  {'':<11} {shown(run.reason)}"
+    good = status.good.get(job)
+    if run.outcome != "done":
+        when = _ago(good.started, status.now) if good else "none yet"
+        yield f"  {'':<11} last good run: {when}"
+    if job in status.looked:
+        when = _ago(status.looked[job], status.now)
+        yield f"  {'':<11} looked again, with nothing to do: {when}"
+
+
+def _held_up(backoffs: Sequence[Backoff]) -> Iterator[str]:
+    if not backoffs:
+        yield "  nothing"
+    for one in sorted(backoffs, key=lambda one: (one.cause == "item", one.subject)):
+        until = "until it changes" if one.until is None else f"until {clock(one.until)}"
+        who = f" ({one.job} alone)" if one.job and one.cause != "item" else ""
+        yield f"  {shown(one.subject)}{who}: {_WHAT[one.cause]}, left alone {until}"
+        yield f"    why: {shown(one.reason)}"
+        yield f"    sooner: {shown(one.ends)}"
+
+
+def _ago(moment: float, now: float) -> str:
+    past = now - moment
+    return f"{clock(moment)} ({duration(past)} ago)" if past >= 0 else clock(moment)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def _run_json(run: Run) -> dict[str, object]:
+    return {**asdict(run), "started": _stamp(run.started)}
+
+
+def _stamp(moment: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

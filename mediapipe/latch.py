@@ -8,6 +8,7 @@ remote: growing pauses, for uploads alone; cleanup simply asks again in its next
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -92,7 +93,8 @@ def _backoff(subject: str, pause: Pause, now: float, mark: str) -> Backoff | Non
     service, _, job = rest.partition(" ")
     files = [one[0] for one in _marks(pause.fingerprint)]
     if refused:
-        ends = f"mend it; a change of {' or '.join(files)} opens the way again, `touch` is enough"
+        changed = f"a change of {' or '.join(files)} opens the way again"
+        ends = f"mend it; {changed}, `touch {files[0]}` is enough"
         return Backoff(cause, service, job, pause.reason, None, ends)
     return Backoff(cause, service, job, pause.reason, pause.until, f"`touch {files[0]}` to ask now")
 
@@ -133,8 +135,19 @@ def _fingerprint(files: Sequence[str]) -> str:
 
 
 def _mark(file: str) -> tuple[str, int, int]:
+    """Give a file with what changes when a person writes or touches it.
+
+    systemd copies a credential anew at each start of a unit, so there the content counts. What is
+    stored of it does not tell a short password to who reads the history.
+    """
     try:
         found = os.stat(file)
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        if folder and file.startswith(folder + "/"):
+            with open(file, "rb") as secret:
+                content = secret.read()
+            digest = hashlib.scrypt(content, salt=os.fsencode(file), n=1 << 14, r=8, p=1, dklen=8)
+            return (file, int.from_bytes(digest), found.st_size)
     except OSError:
         return (file, 0, 0)
     return (file, found.st_mtime_ns, found.st_size)

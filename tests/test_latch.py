@@ -78,7 +78,7 @@ def test_a_refused_secret_is_not_sent_again_whatever_time_passes(door: Door, ser
             told = "the key is refused (told before; nothing was sent this time)"
             assert str(caught.value) == told
             assert str(door.config) in caught.value.hint
-            assert "`touch` is enough" in caught.value.hint
+            assert f"`touch {door.config}` is enough" in caught.value.hint
     other = {"rclone": "qbittorrent", "qbittorrent": "rclone"}[service]
     assert not door.closed(other)
 
@@ -102,6 +102,25 @@ def test_a_refused_secret_is_tried_again_once_its_files_change(
     assert door.closed(service)
     how(getattr(door, file))
     assert door.closed(service) is not opens
+
+
+def test_a_fresh_copy_of_the_same_credential_opens_nothing(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd copies each LoadCredential= anew when a unit starts, every two minutes."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    door.host.configure("qbittorrent", password_file=SecretFile("qbittorrent-password"))
+    copy = folder / "qbittorrent-password"
+    copy.write_text("wrong")
+    door.note(LoginRefused("qbittorrent", "refused"))
+    copy.unlink()
+    copy.write_text("wrong")
+    assert door.closed("qbittorrent")
+    copy.write_text("right")
+    assert not door.closed("qbittorrent")
+    assert "wrong" not in repr(door.host.history().pauses())
 
 
 def test_another_refusal_closes_it_again(door: Door) -> None:

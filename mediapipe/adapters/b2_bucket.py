@@ -132,7 +132,10 @@ class B2Bucket:
             if bucket["bucketName"] == self._name:
                 about: dict[str, Any] = bucket
                 return about
-        raise ConfigError(f"{self._remote}: there is no such bucket", hint="check [rclone] remote")
+        raise ConfigError(
+            f"{self._remote} does not exist",
+            hint="check [rclone] remote, or make it: rclone mkdir",
+        )
 
     def _authorize(self) -> None:
         if self._account:

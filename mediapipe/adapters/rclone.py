@@ -233,6 +233,10 @@ class Rclone:
                 return
             if ended.status != _NO_FOLDER:
                 raise rclone_log.trouble(ended)
+        # a spent cap looks the same to rclone
+        if (bucket := self.bucket()) is not None:
+            bucket.rules()
+            return
         raise ConfigError(
             f"{remote} does not exist",
             hint="check [rclone] remote, or make it: rclone mkdir",

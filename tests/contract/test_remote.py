@@ -26,7 +26,7 @@ from mediapipe.adapters.rclone_program import find_binary
 from mediapipe.config import RcloneConfig, UploadConfig
 from mediapipe.errors import ConfigError, LoginRefused, MediapipeError, Unavailable
 from mediapipe.ports import Range, RemoteObject
-from mediapipe.testing.b2 import BUSY, STORAGE_CAP, TRANSACTION_CAP
+from mediapipe.testing.b2 import BUSY, STORAGE_CAP, TRANSACTION_CAP, Fault
 from mediapipe.units import Seconds, SecretFile
 from tests.fakes import FakeRemote
 
@@ -778,6 +778,17 @@ def test_a_bucket_that_is_not_there_is_demanded_in_vain(folder, key, b2, tmp_pat
     with pytest.raises(ConfigError):
         remote.demand_bucket()
     assert "b2_create_bucket" not in b2.stats().calls
+
+
+@pytest.mark.parametrize(
+    "fault", [TRANSACTION_CAP, Fault("b2_list_buckets", status=503, count=None)]
+)
+def test_a_bucket_that_b2_will_not_tell_of_is_no_missing_one(fault, b2, tmp_path):
+    """rclone ends with "directory not found" for both."""
+    b2.inject(fault)
+
+    with pytest.raises(Unavailable):
+        rclone(b2, tmp_path).demand_bucket()
 
 
 def test_an_outage_is_no_missing_bucket(b2, tmp_path):

@@ -68,13 +68,13 @@ class _Walk:
     def listed(self, path: str) -> Folder | None:
         """List one folder and note what it looked like before; None where it cannot be read."""
         try:
-            ctime = folder_index.ctime(path, self._device, self._now_ns)
+            mark = folder_index.settled_mark(path, self._device, self._now_ns)
             folder = list_folder(path)
         except OSError as error:
             self._note_unreadable(path, error)
             return None
         try:
-            self.stamps[path] = (ctime, folder_index.content(folder.files))
+            self.stamps[path] = (mark, folder_index.content(folder.files))
         except OSError:  # something goes away at this very moment
             self.stamps[path] = AGAIN
         return folder
@@ -92,7 +92,7 @@ class _Walk:
         real = os.path.realpath(self._root)
         for path, before in self._before.items():
             try:
-                unchanged = os.stat(path).st_ctime_ns == before[0]
+                unchanged = folder_index.mark(os.stat(path)) == before[0]
                 if unchanged and full:
                     unchanged = folder_index.content_of(path) == before[1]
             except (FileNotFoundError, NotADirectoryError):
@@ -157,7 +157,7 @@ def scan(
 def _rests(before: Mapping[str, Stamp]) -> bool:
     """Whether every folder of uncategorized items is what it was: they are looked at as a whole."""
     try:
-        return all(os.stat(path).st_ctime_ns == one[0] for path, one in before.items())
+        return all(folder_index.mark(os.stat(path)) == one[0] for path, one in before.items())
     except OSError:
         return False
 

@@ -18,7 +18,7 @@ from mediapipe.names import matcher
 from mediapipe.plan import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mediapipe.config import Config
     from mediapipe.disk.index import File, Folder
@@ -37,6 +37,8 @@ class Memory:
     """Epoch seconds of the last pass that was full."""
     full: bool = True
     """Whether each file is compared again with what it was when its marker was read."""
+    program: Sequence[object] = ()
+    """What decides how things are judged, as it was when this pass began."""
 
 
 class _Walk:

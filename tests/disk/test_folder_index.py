@@ -1,4 +1,4 @@
-"""The folder index: it comes back as it was written, or not at all; a folder is told by its ctime."""
+"""The folder index comes back as it was written or not at all; a folder is told by its ctime."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -59,13 +60,18 @@ class _Walk:
 
     def folders(self, root: str, *, full: bool) -> Iterator[Folder]:
         """Give the folders to be looked through; parents first, but for those that are known."""
-        pending = [] if root in self._before else [root]
-        pending += self._changed(full=full)
+        pending = [*({root} - self._before.keys()), *self._changed(full=full)]
+        links: set[str] = set()
         while pending:
             folder = self.listed(pending.pop())
             if folder is not None:
                 yield folder
                 pending += [one for one in folder.folders if one not in self._before]
+                links |= self._before.keys() & folder.odd
+        if links:  # what seemed unchanged below them is the same folder, seen through a link
+            for path in list(self.stamps):
+                if any(f"{path}/".startswith(f"{link}/") for link in links):
+                    del self.stamps[path]
 
     def listed(self, path: str) -> Folder | None:
         """List one folder and note what it looked like before; None where it cannot be read."""
@@ -100,14 +106,13 @@ class _Walk:
             except (FileNotFoundError, NotADirectoryError):
                 continue  # where it is now, its parent will tell
             except OSError as error:
-                self._note_unreadable(path, error)
+                if error.errno != errno.ELOOP:
+                    self._note_unreadable(path, error)
                 continue
             if unchanged:
                 self.stamps[path] = before
-            elif (
-                os.path.realpath(path) == real + path[len(self._root) :]
-            ):  # else a link leads there
-                yield path
+            elif os.path.realpath(path) == real + path[len(self._root) :]:
+                yield path  # else a link leads there
 
     def _note_unreadable(self, path: str, error: OSError) -> None:
         self._unreadable.append(f"{path}: {error.strerror}")
@@ -143,8 +148,7 @@ def scan(
                 walk = _Walk(container, {}, now, unreadable)
                 items.extend(_uncategorized(container, config, walk))
                 stamps[container] = walk.stamps
-        for one in wanted:
-            items.extend(_leftovers(one, config))
+        items.extend(item for one in wanted for item in _leftovers(one, config))
     # what a folder that was not listed again holds and refuses is still so
     refused = {
         folder: lines
@@ -203,10 +207,8 @@ def _entries(container: str, listing: Folder, config: Config, walk: _Walk) -> It
         if path in reserved or ignored(os.path.basename(path)):
             continue
         own = Item(path, *place, {}, uncategorized=True)
-        if path in listing.odd:
-            yield replace(own, refused=_why_odd(path))
-        else:
-            yield _folder_item(own, config, walk)
+        odd = path in listing.odd
+        yield replace(own, refused=_why_odd(path)) if odd else _folder_item(own, config, walk)
 
 
 def _folder_item(item: Item, config: Config, walk: _Walk) -> Item | None:

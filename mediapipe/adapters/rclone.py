@@ -135,9 +135,8 @@ class Rclone:
 
         def take(line: bytes) -> None:
             line = line.strip(b"[], ")
-            if line:
-                entry = json.loads(line)
-                name = f"{prefix}/{entry['Path']}"
+            for entry in _json_list(b"[" + line + b"]"):
+                name = f"{prefix}/{entry.get('Path')}"
                 if name in wanted and _REPLACED not in name:
                     found[name] = _object(entry)
 
@@ -246,7 +245,9 @@ class Rclone:
 def _object(entry: Mapping[str, Any]) -> RemoteObject:
     hashes = entry.get("Hashes") or {}
     sha1 = str(hashes.get("sha1") or "").lower()
-    return RemoteObject(int(entry["Size"]), sha1, str(entry.get("ID") or ""))
+    if not isinstance(entry.get("Size"), int):
+        raise Unavailable("rclone lsjson gave no size")
+    return RemoteObject(entry["Size"], sha1, str(entry.get("ID") or ""))
 
 
 def _json_list(output: bytes) -> list[dict[str, Any]]:
@@ -254,6 +255,6 @@ def _json_list(output: bytes) -> list[dict[str, Any]]:
         entries = json.loads(output)
     except ValueError:
         raise Unavailable("rclone lsjson gave no JSON") from None
-    if not isinstance(entries, list):
+    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
         raise Unavailable("rclone lsjson gave no list")
-    return [entry for entry in entries if isinstance(entry, dict)]
+    return entries

@@ -68,9 +68,7 @@ def send(load: Load, remote: Remote, context: Context) -> Sent:
     files = {name: file for name, file in load.files.items() if name not in proven}
     if not files:
         return Sent(proven, {}, None)
-    if load.copies:
-        prefix = load.prefix
-        remote.copy_within({f"{prefix}/{name}": one for name, one in load.copies.items()})
+    _copy_within(load, files, remote)
     context.tell(
         "upload.started",
         job="upload",
@@ -87,27 +85,24 @@ def send(load: Load, remote: Remote, context: Context) -> Sent:
         raise copied.trouble
     words = dict(copied.failures)
     found = _look(load.prefix, files, remote)
-    anew = [
-        name
-        for name in files
-        if name in found and isinstance(hashes[name], str)
-        if _why_other(files[name], hashes[name], found[name])
-    ]
+    reasons = _why_not_proven(load.prefix, files, hashes, found, remote)
+    anew = {
+        name: file
+        for name, file in files.items()
+        if name in found and reasons[name] and isinstance(hashes[name], str)
+    }
     if anew and copied.trouble is None:
         # an object of this name that is not ours: B2 keeps it as an older version
-        copied = remote.copy(load.base, anew, load.prefix, anew=True, watcher=context.watcher)
+        copied = remote.copy(load.base, list(anew), load.prefix, anew=True, watcher=context.watcher)
         words |= copied.failures
-        found = _look(load.prefix, files, remote)
-        if copied.trouble is None and not any(found[name].sha1 for name in anew if name in found):
+        again = _look(load.prefix, anew, remote)
+        if copied.trouble is None and not any(one.sha1 for one in again.values()):
             raise ConfigError(
                 f"{remote.address('').rstrip('/')} gives no SHA-1, so nothing can be proven there",
                 hint="use a B2 remote without crypt or chunker around it",
             )
-    reasons = {
-        name: _why_other(file, hashes[name], found.get(name)) for name, file in files.items()
-    }
-    sound = {name: file for name, file in files.items() if not reasons[name]}
-    reasons |= _why_read_backs_differ(load.prefix, sound, remote)
+        found = {name: one for name, one in found.items() if name not in anew} | again
+        reasons |= _why_not_proven(load.prefix, anew, hashes, found, remote)
     failures: dict[str, str] = {}
     for name, file in files.items():
         if reasons[name]:
@@ -116,6 +111,15 @@ def send(load: Load, remote: Remote, context: Context) -> Sent:
         else:
             proven[name] = _proven(f"{load.prefix}/{name}", file, found[name], remote)
     return Sent(proven, failures, copied.trouble)
+
+
+def _copy_within(load: Load, files: Mapping[str, File], remote: Remote) -> None:
+    """Copy what is on the remote under another name; what cannot be had there is sent."""
+    left = {f"{load.prefix}/{name}": one for name, one in load.copies.items() if name in files}
+    # where episodes move up by one, each is copied before another comes over it
+    while free := {name: one for name, one in left.items() if name not in left.values()}:
+        remote.copy_within(free)
+        left = {name: one for name, one in left.items() if name not in free}
 
 
 def _prove_there(load: Load, remote: Remote, context: Context) -> dict[str, Proven]:
@@ -190,6 +194,21 @@ class _Watch:
 def _proven(name: str, file: File, there: RemoteObject, remote: Remote) -> Proven:
     readback = file.size > UNCHECKED
     return Proven(remote.address(name), file.size, there.sha1, there.file_id, readback)
+
+
+def _why_not_proven(
+    prefix: str,
+    files: Mapping[str, File],
+    hashes: Mapping[str, str | OSError],
+    found: Mapping[str, RemoteObject],
+    remote: Remote,
+) -> dict[str, str]:
+    """Tell for each file why the object of its name does not prove it; empty where it does."""
+    reasons = {
+        name: _why_other(file, hashes[name], found.get(name)) for name, file in files.items()
+    }
+    sound = {name: file for name, file in files.items() if not reasons[name]}
+    return reasons | _why_read_backs_differ(prefix, sound, remote)
 
 
 def _why_other(file: File, ours: str | OSError, there: RemoteObject | None) -> str:

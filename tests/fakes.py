@@ -153,6 +153,8 @@ class FakeRemote:
     """Names that a look-up does not find though they are there."""
     wrong_hash: set[str] = field(default_factory=set)
     """Names whose SHA-1 is told wrongly."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Name → the SHA-1 that its uploader declared, until other bytes are sent."""
     without_sha1: bool = False
     account: FakeBucket | None = None
     """The bucket as B2's own API has it, if this is a remote of B2."""
@@ -211,6 +213,7 @@ class FakeRemote:
                 continue
             if anew or not self._equal(target, content):
                 self.put(target, content)
+                self.labels.pop(target, None)
                 self.sent.append(target)
                 sent += len(content)
             watcher.show(Progress(number + 1, len(names), sent, sent, 0.0, None, ()))
@@ -286,11 +289,13 @@ class FakeRemote:
         if name not in self.versions:
             return False
         there = self.versions[name][-1].content
+        if name in self.labels:
+            return self.labels[name] == hashlib.sha1(content).hexdigest()
         return len(there) == len(content) if self.without_sha1 else there == content
 
     def _told(self, name: str) -> RemoteObject:
         newest = self.versions[name][-1]
-        sha1 = hashlib.sha1(newest.content).hexdigest()
+        sha1 = self.labels.get(name) or hashlib.sha1(newest.content).hexdigest()
         if name in self.wrong_hash:
             sha1 = hashlib.sha1(newest.content + b"!").hexdigest()
         return RemoteObject(len(newest.content), "" if self.without_sha1 else sha1, newest.file_id)

@@ -417,8 +417,7 @@ def test_side_by_side_one_that_hangs_ends_all_of_them(tmp_path):
     with pytest.raises(Unavailable, match="stalled"):
         process.gather([*commands, python("print('whole')")], timeout=4 * QUICK, most=4)
 
-    for path in paths:
-        wait_until(lambda path=path: not left(path), seconds=10, what="the groups to end")
+    wait_until(lambda: not any(map(left, paths)), seconds=10, what="the groups to end")
 
 
 def test_side_by_side_one_that_cannot_be_started_ends_the_others(tmp_path):
@@ -449,4 +448,4 @@ def test_a_signal_ends_all_that_run_side_by_side(tmp_path):
 
     for path in paths:
         assert gone(int(path.read_text().split()[0]))
-        wait_until(lambda path=path: not left(path), seconds=10, what="the groups to end")
+    wait_until(lambda: not any(map(left, paths)), seconds=10, what="the groups to end")

@@ -10,6 +10,7 @@ import pytest
 from mediapipe import sending
 from mediapipe.disk import marker
 from mediapipe.errors import ConfigError, Unavailable
+from tests.crashes import deaths
 from tests.hosts import HOUR, Host, sha1, statuses
 
 if TYPE_CHECKING:
@@ -285,6 +286,26 @@ def test_a_downloaded_folder_that_is_renamed_is_copied_and_kept(host: Host) -> N
     report = upload(host)
     assert statuses(report) == [("upload", "Bar", "done")]
     assert (host.remote.sent, host.remote.hidden) == ([], {})
+
+
+def test_at_whatever_step_a_run_dies_the_next_one_ends_the_rename(tmp_path: Path) -> None:
+    def build(name: str) -> Host:
+        host = Host(tmp_path / name)
+        host.write(host.tv / "1.mkv", b"one")
+        host.write(host.tv / "2.mkv", b"two")
+        host.upload()
+        (host.tv / "2.mkv").rename(host.tv / "3.mkv")
+        (host.tv / "1.mkv").rename(host.tv / "2.mkv")
+        return host
+
+    for host, step in deaths(build, Host.upload):
+        newest = {all_[-1].content for all_ in host.remote.versions.values()}
+        assert newest == {b"one", b"two"}, f"died at {step}: not everything can be seen"
+        host.later(HOUR)
+        upload(host)
+        assert marked(host.tv / "2.mkv") == "tv/2.mkv", step
+        assert marked(host.tv / "3.mkv") == "tv/3.mkv", step
+        assert host.upload().results == (), step
 
 
 # Claims: much that may be there already

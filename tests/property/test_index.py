@@ -24,7 +24,9 @@ from hypothesis.stateful import (
 
 from mediapipe import layout
 from mediapipe.disk import folder_index
+from mediapipe.places import TRIGGER
 from mediapipe.remembering import FULL_EVERY
+from tests.crashes import dying
 from tests.examples import searching, steady
 from tests.hosts import HOUR, Host
 
@@ -296,6 +298,21 @@ class Remembering(RuleBasedStateMachine):
         self.run()
         self.host.now = before
 
+    @rule(step=st.integers(1, 40), trigger=st.booleans())
+    def die(self, step: int, trigger: bool) -> None:
+        """Die anywhere in an upload, in one that cleanup has asked for as well."""
+        if trigger:
+            (self.host.state / TRIGGER).touch()
+        self.tick()
+        self.host.later(0.1 * HOUR)
+        seen_all = self.compares_all()
+        with dying(self.host, step) as steps:
+            self.host.upload()
+        SEEN["death"] += steps.dead
+        if seen_all and not steps.dead:
+            self.written_in_place = False
+        self.tick()
+
     @rule()
     def a_day_goes_by(self) -> None:
         self.host.later(25 * HOUR)
@@ -313,7 +330,7 @@ class Remembering(RuleBasedStateMachine):
         assert with_memory == without
 
 
-HAPPENED = ("done", "failed", "full", "compared", "pending", "kept", "link")
+HAPPENED = ("done", "failed", "full", "compared", "pending", "kept", "link", "death")
 
 
 def test_a_pass_that_remembers_finds_what_one_that_does_not_would_find() -> None:

@@ -20,6 +20,7 @@ from mediapipe.plan import Kept
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from mediapipe.choosing import Choice
     from mediapipe.config import Config
     from mediapipe.disk.index import File, Folder
     from mediapipe.records import Wanted
@@ -50,10 +51,7 @@ class _Walk:
         self._before = before
         self._now_ns = int(now * 1e9)
         self._unreadable = unreadable
-        try:
-            self._device = os.stat(root).st_dev
-        except OSError:
-            self._device = -1
+        self._device = os.stat(root).st_dev if os.path.exists(root) else -1
 
     def folders(self, root: str, *, full: bool) -> Iterator[Folder]:
         """Give the folders to be looked through; parents first, but for those that are known."""
@@ -117,19 +115,19 @@ def scan(
     sound: frozenset[str],
     trouble: str,
     now: float,
+    choice: Choice,
     wanted: Iterable[Wanted] = (),
     memory: Memory | None = None,
 ) -> World:
     """Read the libraries, the uncategorized downloads and what cleanup wants, below sound roots."""
     memory = memory or Memory()
     unreadable: list[str] = []
-    items: list[Item] = []
     stamps: dict[str, Mapping[str, Stamp]] = {}
     for library in config.libraries.values():
         if library.root in sound:
             walk = _Walk(library.root, memory.stamps.get(library.root, {}), now, unreadable)
             for folder in walk.folders(library.root, full=memory.full):
-                items.extend(_library_items(folder, library.root, library.remote, config))
+                choice.add(_library_items(folder, library.root, library.remote, config))
             stamps[library.root] = walk.stamps
     if config.paths.completed in sound:
         for container in layout.containers(config):
@@ -139,10 +137,10 @@ def scan(
                     stamps[container] = before
                     continue
                 walk = _Walk(container, {}, now, unreadable)
-                items.extend(_uncategorized(container, config, walk))
+                choice.add(_uncategorized(container, config, walk))
                 stamps[container] = walk.stamps
         for one in wanted:
-            items.extend(_leftovers(one, config))
+            choice.add(_leftovers(one, config))
     # what a folder that was not listed again holds and refuses is still so
     refused = {
         folder: lines
@@ -151,7 +149,10 @@ def scan(
     }
     kept = [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     kept += [one for lines in refused.values() for one in lines]
-    return World(tuple(items), tuple(kept), trouble, stamps=stamps, refused=refused)
+    items = choice.items()
+    left = frozenset(choice.homes)
+    kept += choice.left()
+    return World(items, tuple(kept), trouble, stamps=stamps, refused=refused, left=left)
 
 
 def _rests(before: Mapping[str, Stamp]) -> bool:

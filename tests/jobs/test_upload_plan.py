@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mediapipe.choosing import in_order
 from mediapipe.disk import marker
 from mediapipe.disk.index import File, fingerprint, look
 from mediapipe.errors import ConfigError, Unavailable
 from mediapipe.items import Extract, Item, Upload, World
-from mediapipe.jobs.upload import in_order, plan, why_keep, why_paused, why_refused
+from mediapipe.jobs.upload import plan, why_keep, why_paused, why_refused
 from mediapipe.plan import clock
 from mediapipe.records import Pause
 from tests.crashes import deaths

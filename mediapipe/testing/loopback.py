@@ -47,7 +47,8 @@ def free_port() -> int:
     tables = [Path("/proc/net", name) for name in ("tcp", "tcp6", "udp", "udp6")]
     rows = [row for table in tables if table.exists() for row in table.read_text().splitlines()[1:]]
     taken = {int(row.split()[1].rpartition(":")[2], 16) for row in rows}
-    return random.choice([*{*range(10_000, max(first_of_kernel, 11_000))} - taken])  # noqa: S311
+    free = set(range(10_000, max(first_of_kernel, 11_000))) - taken
+    return random.choice(sorted(free))  # noqa: S311
 
 
 def listens(pid: int, port: int) -> bool | None:

@@ -39,7 +39,8 @@ def peaks(command: Sequence[str | Path], most: float) -> Peaks:
         while program.poll() is None:
             found.own = max(found.own, _high_water(program.pid))
             for child in _children(program.pid):
-                found.child = max(found.child, _high_water(child))
+                if _program(child) != _program(program.pid):  # else forked, and still ourselves
+                    found.child = max(found.child, _high_water(child))
             if found.ended and time.monotonic() > ends:
                 found.ended = False
                 program.terminate()
@@ -55,6 +56,12 @@ def _high_water(pid: int) -> float:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
     return 0.0
+
+
+def _program(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return str(Path(f"/proc/{pid}/exe").readlink())
+    return ""
 
 
 def _children(pid: int) -> list[int]:

@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import sys
 import time
-import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe import arguments
@@ -76,6 +75,8 @@ def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
         status = 0
     except (OSError, sqlite3.Error) as error:
         if "-v" in words or "--verbose" in words:
+            import traceback
+
             traceback.print_exc()
         status = _failed(out_of_order(error), words, options)
     _close_streams()

@@ -44,6 +44,11 @@ class Item:
         """When its newest file changed."""
         return max((file.changed_ns for file in self.files.values()), default=0)
 
+    @property
+    def home(self) -> str:
+        """The folder that is listed again because of it."""
+        return self.base if self.uncategorized else os.path.dirname(self.path)
+
     def remote_name(self, name: str) -> str:
         """Give the object's name for one of `files`."""
         return f"{self.prefix}/{name}"
@@ -155,5 +160,7 @@ class World:
     stamps: Mapping[str, Mapping[str, Stamp]] = field(default_factory=dict)
     """Scanned unit (a library's root, a folder of uncategorized items) → what its folders looked
     like, for the folder index."""
+    left: frozenset[str] = frozenset()
+    """Folders of what is pending and left to a later run."""
     refused: Mapping[str, tuple[Kept, ...]] = field(default_factory=dict)
     """Folder that was not listed again → what is refused there until it is changed itself."""

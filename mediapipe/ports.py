@@ -134,16 +134,23 @@ class Remote(Protocol):
         *,
         anew: bool,
         watcher: Watcher,
+        arrived: Callable[[str], None] = lambda _name: None,
     ) -> Copied:
         """Copy the files `root/name` to `prefix/name` with checksums, in one child.
 
         `anew` sends every byte even where an object of equal size and hash stands already.
+        `arrived` is called for names that are said to have arrived, while others are on their way.
         What is not in the answer has not been proven by that: look it up.
         """
         ...
 
-    def look(self, names: Sequence[str]) -> Mapping[str, RemoteObject]:
-        """Look up objects by name; a name not in the answer is surely not there."""
+    def look(
+        self, names: Sequence[str], *, go_on: Callable[[], bool] = lambda: True
+    ) -> Mapping[str, RemoteObject]:
+        """Look up objects by name; a name not in the answer is surely not there.
+
+        Raises Unavailable soon after `go_on`, which is asked about each second, says no.
+        """
         ...
 
     def why_hides(self) -> str:
@@ -164,8 +171,10 @@ class Remote(Protocol):
         """
         ...
 
-    def read(self, ranges: Sequence[Range]) -> Sequence[bytes]:
-        """Read ranges of objects, in their order."""
+    def read(
+        self, ranges: Sequence[Range], *, go_on: Callable[[], bool] = lambda: True
+    ) -> Sequence[bytes]:
+        """Read ranges of objects, in their order; `go_on` as for `look`."""
         ...
 
     def copy_within(self, sources: Mapping[str, str]) -> None:

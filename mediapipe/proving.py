@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 BATCH_FILES = 500
 _LIST_FROM = 200
-"""Pending files of one remote folder, above which one listing of it costs less than looking."""
+"""Claims below one remote folder, above which one listing of it costs less than looking."""
 _PAUSE, _LONGEST_PAUSE = 120.0, 6 * 3600.0
 _SLICE = 900.0
 """Seconds after which no further batch is begun: the next run looks around first, so that today's
@@ -82,14 +82,15 @@ def _demand_bucket(context: Context, remote: Remote) -> None:
 def _list(
     actions: Sequence[Upload | Extract], remote: Remote
 ) -> dict[str, dict[str, RemoteObject]]:
-    """List the folders of which much is pending: prefix → name → what is there already.
+    """List the folders of which much is claimed to be there: prefix → name → what is there.
 
-    A box that comes from other programs has all of it there: one call then tells of a thousand
-    files, and none of them is sent again.
+    A box that comes from other programs has a marker of theirs beside each file: one call then
+    tells of a thousand objects, and what is there is not sent again.
     """
     pending: dict[str, set[str]] = defaultdict(set)
     for action in actions:
-        if isinstance(action, Upload):
+        # where nothing claims to be there, the copying program need not be spared a look
+        if isinstance(action, Upload) and os.path.lexists(marker.marker_path(action.item.path)):
             prefix = action.item.prefix
             pending[prefix] |= {f"{prefix}/{name}" for name in action.files}
     return {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mediapipe.disk.folder_index import FolderIndex
-    from mediapipe.items import Extract, Item, Upload, World
+    from mediapipe.items import Extract, Upload, World
     from mediapipe.plan import Plan
     from mediapipe.runner import Context
 
@@ -70,12 +70,12 @@ def remember(world: World, todo: Plan[Upload | Extract], memory: Memory, context
     wanted = context.history.wanted()  # read after that: what comes later triggers anew
     lasting = {one.path: one for one in todo.kept if one.lasting}
     refused: dict[str, list[Kept]] = defaultdict(list)
-    unsettled: set[str] = set()
+    unsettled = set(world.left)
     for item in world.items:
         if item.path in lasting:
-            refused[_home(item)].append(lasting[item.path])
+            refused[item.home].append(lasting[item.path])
         else:
-            unsettled.add(_home(item))
+            unsettled.add(item.home)
     for folder, lines in world.refused.items():
         refused[folder].extend(lines)
     table = mounts()
@@ -111,11 +111,6 @@ def trigger(context: Context) -> None:
     if context.history.wanted():
         with open(os.path.join(context.state, TRIGGER), "wb"):
             pass
-
-
-def _home(item: Item) -> str:
-    """Give the folder that is listed again because of an item."""
-    return item.base if item.uncategorized else os.path.dirname(item.path)
 
 
 def _program(context: Context) -> list[object]:

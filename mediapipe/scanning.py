@@ -21,6 +21,7 @@ from mediapipe.plan import Kept
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from mediapipe.choosing import Choice
     from mediapipe.config import Config
     from mediapipe.disk.index import File, Folder
     from mediapipe.records import Wanted
@@ -53,10 +54,7 @@ class _Walk:
         self._before = before
         self._now_ns = int(now * 1e9)
         self._unreadable = unreadable
-        try:
-            self._device = os.stat(root).st_dev
-        except OSError:
-            self._device = -1
+        self._device = os.stat(root).st_dev if os.path.exists(root) else -1
 
     def folders(self, root: str, *, full: bool) -> Iterator[Folder]:
         """Give the folders to be looked through; parents first, but for those that are known."""
@@ -81,10 +79,9 @@ class _Walk:
         except OSError as error:
             self._note_unreadable(path, error)
             return None
-        try:
+        self.stamps[path] = AGAIN  # where something goes away at this very moment
+        with contextlib.suppress(OSError):
             self.stamps[path] = (mark, folder_index.content(folder.files))
-        except OSError:  # something goes away at this very moment
-            self.stamps[path] = AGAIN
         return folder
 
     @contextlib.contextmanager
@@ -124,19 +121,19 @@ def scan(
     sound: frozenset[str],
     trouble: str,
     now: float,
+    choice: Choice,
     wanted: Iterable[Wanted] = (),
     memory: Memory | None = None,
 ) -> World:
     """Read the libraries, the uncategorized downloads and what cleanup wants, below sound roots."""
     memory = memory or Memory()
     unreadable: list[str] = []
-    items: list[Item] = []
     stamps: dict[str, Mapping[str, Stamp]] = {}
     for library in config.libraries.values():
         if library.root in sound:
             walk = _Walk(library.root, memory.stamps.get(library.root, {}), now, unreadable)
             for folder in walk.folders(library.root, full=memory.full):
-                items.extend(_library_items(folder, library.root, library.remote, config))
+                choice.add(_library_items(folder, library.root, library.remote, config))
             stamps[library.root] = walk.stamps
     if config.paths.completed in sound:
         for container in layout.containers(config):
@@ -146,9 +143,10 @@ def scan(
                     stamps[container] = before
                     continue
                 walk = _Walk(container, {}, now, unreadable)
-                items.extend(_uncategorized(container, config, walk))
+                choice.add(_uncategorized(container, config, walk))
                 stamps[container] = walk.stamps
-        items.extend(item for one in wanted for item in _leftovers(one, config))
+        for one in wanted:
+            choice.add(_leftovers(one, config))
     # what a folder that was not listed again holds and refuses is still so
     refused = {
         folder: lines
@@ -157,7 +155,9 @@ def scan(
     }
     kept = [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     kept += [one for lines in refused.values() for one in lines]
-    return World(tuple(items), tuple(kept), trouble, stamps=stamps, refused=refused)
+    items, left = choice.items(), frozenset(choice.homes)
+    kept += choice.left()
+    return World(items, tuple(kept), trouble, stamps=stamps, refused=refused, left=left)
 
 
 def _rests(before: Mapping[str, Stamp]) -> bool:

@@ -12,25 +12,20 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mediapipe.early import Early
 from mediapipe.errors import ConfigError, MediapipeError
 from mediapipe.hashing import Hashing, hash_file
 from mediapipe.plan import human, shown
-from mediapipe.ports import Progress, Range, Transfer
+from mediapipe.ports import Progress, Transfer
+from mediapipe.readback import UNCHECKED, why_read_backs_differ
 from mediapipe.records import Proven
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mediapipe.disk.index import File
     from mediapipe.ports import Remote, RemoteObject, Watcher
     from mediapipe.runner import Context
-
-_BLOCK = 1 << 20
-_READ_AT_ONCE = 4
-"""Files whose ranges are in memory at the same time."""
-UNCHECKED = 200 << 20
-"""Bytes: above rclone's `--b2-upload-cutoff` the object's SHA-1 is a label that B2 never checked,
-so three ranges are read back."""
 
 
 @dataclass(frozen=True)
@@ -76,40 +71,39 @@ def send(load: Load, remote: Remote, context: Context) -> Sent:
         files=len(files),
         size=human(sum(file.size for file in files.values())),
     )
-    with Hashing(files) as hashing:
+    with Hashing(files) as hashing, Early(load.prefix, files, remote) as early:
         copied = remote.copy(
-            load.base, list(files), load.prefix, anew=False, watcher=context.watcher
+            load.base,
+            list(files),
+            load.prefix,
+            anew=False,
+            watcher=context.watcher,
+            arrived=early.arrived,
         )
         hashes = hashing.result()
     if isinstance(copied.trouble, ConfigError):
         raise copied.trouble
     words = dict(copied.failures)
-    found = _look(load.prefix, files, remote)
-    reasons = _why_not_proven(load.prefix, files, hashes, found, remote)
-    anew = {
-        name: file
-        for name, file in files.items()
-        if name in found and reasons[name] and isinstance(hashes[name], str)
-    }
+    look = _Look(load.prefix, files, hashes, remote, early.found, early.differ)
+    if copied.trouble is None:
+        look.at([name for name in files if look.why_unproven(name)])
+    anew = [name for name in look.found if look.why_unproven(name) and name in look.readable]
     if anew and copied.trouble is None:
         # an object of this name that is not ours: B2 keeps it as an older version
-        copied = remote.copy(load.base, list(anew), load.prefix, anew=True, watcher=context.watcher)
+        copied = remote.copy(load.base, anew, load.prefix, anew=True, watcher=context.watcher)
         words |= copied.failures
-        again = _look(load.prefix, anew, remote)
-        if copied.trouble is None and not any(one.sha1 for one in again.values()):
+        look.at(anew)
+        if copied.trouble is None and not any(look.has_sha1(name) for name in anew):
             raise ConfigError(
                 f"{remote.address('').rstrip('/')} gives no SHA-1, so nothing can be proven there",
                 hint="use a B2 remote without crypt or chunker around it",
             )
-        found = {name: one for name, one in found.items() if name not in anew} | again
-        reasons |= _why_not_proven(load.prefix, anew, hashes, found, remote)
     failures: dict[str, str] = {}
     for name, file in files.items():
-        if reasons[name]:
-            told = str(copied.trouble) if copied.trouble else reasons[name]
-            failures[name] = words.get(name) or told
+        if reason := look.why_unproven(name):
+            failures[name] = words.get(name) or str(copied.trouble or reason)
         else:
-            proven[name] = _proven(f"{load.prefix}/{name}", file, found[name], remote)
+            proven[name] = _proven(f"{load.prefix}/{name}", file, look.found[name], remote)
     return Sent(proven, failures, copied.trouble)
 
 
@@ -120,6 +114,59 @@ def _copy_within(load: Load, files: Mapping[str, File], remote: Remote) -> None:
     while free := {name: one for name, one in left.items() if name not in left.values()}:
         remote.copy_within(free)
         left = {name: one for name, one in left.items() if name not in free}
+
+
+class _Look:
+    """What the remote is seen to have, held against the disk."""
+
+    def __init__(
+        self,
+        prefix: str,
+        files: Mapping[str, File],
+        hashes: Mapping[str, str | OSError],
+        remote: Remote,
+        found: dict[str, RemoteObject],
+        differ: dict[str, str],
+    ) -> None:
+        self.found = found
+        self.readable = {name for name, one in hashes.items() if isinstance(one, str)}
+        self._prefix = prefix
+        self._files = files
+        self._hashes = hashes
+        self._remote = remote
+        self._differ = differ
+
+    def at(self, names: Sequence[str]) -> None:
+        """Look again: at the objects, and into those that are large and seem to be ours."""
+        for name in names:
+            self.found.pop(name, None)
+            self._differ.pop(name, None)
+        objects = {f"{self._prefix}/{name}": name for name in names}
+        for key, one in self._remote.look(list(objects)).items() if objects else ():
+            self.found[objects[key]] = one
+        equal = {name: self._files[name] for name in names if not self._why_other(name)}
+        self._differ |= why_read_backs_differ(self._prefix, equal, self._remote)
+
+    def why_unproven(self, name: str) -> str:
+        """Tell why the object does not prove the file, or give an empty string."""
+        large = self._files[name].size > UNCHECKED
+        unread = self._differ.get(name, "it was not read back") if large else ""
+        return self._why_other(name) or unread
+
+    def has_sha1(self, name: str) -> bool:
+        return name in self.found and bool(self.found[name].sha1)
+
+    def _why_other(self, name: str) -> str:
+        ours, there, size = self._hashes[name], self.found.get(name), self._files[name].size
+        if isinstance(ours, OSError):
+            return f"cannot be read: {ours.strerror}"
+        if there is None:
+            return "it is not on the remote after the upload"
+        if there.size != size:
+            return f"the remote has {there.size} bytes of it, the disk {size}"
+        if not there.sha1:
+            return "the remote has no SHA-1 of it"
+        return "" if there.sha1 == ours else f"the remote has other bytes (SHA-1 {there.sha1})"
 
 
 def _prove_there(load: Load, remote: Remote, context: Context) -> dict[str, Proven]:
@@ -139,7 +186,7 @@ def _prove_there(load: Load, remote: Remote, context: Context) -> dict[str, Prov
         for name, file, sha1 in _hash_all(candidates, context)
         if sha1 == load.there[name].sha1
     }
-    differ = _why_read_backs_differ(load.prefix, equal, remote)
+    differ = why_read_backs_differ(load.prefix, equal, remote)
     return {
         name: _proven(f"{load.prefix}/{name}", file, load.there[name], remote)
         for name, file in equal.items()
@@ -194,66 +241,3 @@ class _Watch:
 def _proven(name: str, file: File, there: RemoteObject, remote: Remote) -> Proven:
     readback = file.size > UNCHECKED
     return Proven(remote.address(name), file.size, there.sha1, there.file_id, readback)
-
-
-def _why_not_proven(
-    prefix: str,
-    files: Mapping[str, File],
-    hashes: Mapping[str, str | OSError],
-    found: Mapping[str, RemoteObject],
-    remote: Remote,
-) -> dict[str, str]:
-    """Tell for each file why the object of its name does not prove it; empty where it does."""
-    reasons = {
-        name: _why_other(file, hashes[name], found.get(name)) for name, file in files.items()
-    }
-    sound = {name: file for name, file in files.items() if not reasons[name]}
-    return reasons | _why_read_backs_differ(prefix, sound, remote)
-
-
-def _why_other(file: File, ours: str | OSError, there: RemoteObject | None) -> str:
-    """Tell why an object does not prove a file, or give an empty string."""
-    if isinstance(ours, OSError):
-        return f"cannot be read: {ours.strerror}"
-    if there is None:
-        return "it is not on the remote after the upload"
-    if there.size != file.size:
-        return f"the remote has {there.size} bytes of it, the disk {file.size}"
-    if not there.sha1:
-        return "the remote has no SHA-1 of it"
-    return "" if there.sha1 == ours else f"the remote has other bytes (SHA-1 {there.sha1})"
-
-
-def _look(prefix: str, files: Mapping[str, File], remote: Remote) -> dict[str, RemoteObject]:
-    """Look up the objects; gives name → object."""
-    names = {f"{prefix}/{name}": name for name in files}
-    return {names[key]: value for key, value in remote.look(list(names)).items()}
-
-
-def _why_read_backs_differ(
-    prefix: str, files: Mapping[str, File], remote: Remote
-) -> dict[str, str]:
-    """Compare first, middle and last MiB of each large file with the disk; empty where equal."""
-    large = [(name, file) for name, file in files.items() if file.size > UNCHECKED]
-    reasons: dict[str, str] = {}
-    for first in range(0, len(large), _READ_AT_ONCE):
-        parts = [
-            (file, Range(f"{prefix}/{name}", offset, _BLOCK))
-            for name, file in large[first : first + _READ_AT_ONCE]
-            for offset in (0, file.size // 2, file.size - _BLOCK)
-        ]
-        theirs = remote.read([one for _file, one in parts])
-        for (file, one), data in zip(parts, theirs, strict=True):
-            if reason := _why_range_differs(file, one, data):
-                reasons[one.name[len(prefix) + 1 :]] = reason
-    return reasons
-
-
-def _why_range_differs(file: File, one: Range, theirs: bytes) -> str:
-    try:
-        with open(file.path, "rb") as stream:
-            stream.seek(one.offset)
-            ours = stream.read(one.count)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    return "" if theirs == ours else f"the remote has other bytes at {one.offset}"

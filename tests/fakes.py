@@ -182,15 +182,23 @@ class FakeRemote:
         *,
         anew: bool,
         watcher: Watcher,
+        arrived: Callable[[str], None] = lambda _name: None,
     ) -> Copied:
         self._begin("copy")
         try:
-            return self._copy(root, names, prefix, anew=anew, watcher=watcher)
+            return self._copy(root, names, prefix, arrived, anew=anew, watcher=watcher)
         finally:
             watcher.end()
 
     def _copy(
-        self, root: str, names: Sequence[str], prefix: str, *, anew: bool, watcher: Watcher
+        self,
+        root: str,
+        names: Sequence[str],
+        prefix: str,
+        arrived: Callable[[str], None],
+        *,
+        anew: bool,
+        watcher: Watcher,
     ) -> Copied:
         failures: dict[str, str] = {}
         sent = 0
@@ -215,11 +223,14 @@ class FakeRemote:
                 self.put(target, content)
                 self.labels.pop(target, None)
                 self.sent.append(target)
+                arrived(name)
                 sent += len(content)
             watcher.show(Progress(number + 1, len(names), sent, sent, 0.0, None, ()))
         return Copied(failures, self.trouble)
 
-    def look(self, names: Sequence[str]) -> Mapping[str, RemoteObject]:
+    def look(
+        self, names: Sequence[str], *, go_on: Callable[[], bool] = lambda: True
+    ) -> Mapping[str, RemoteObject]:
         self._begin("look")
         return {
             name: self._told(name)
@@ -235,7 +246,9 @@ class FakeRemote:
             if name.startswith(f"{prefix}/") and name in wanted and name not in self.missing
         }
 
-    def read(self, ranges: Sequence[Range]) -> Sequence[bytes]:
+    def read(
+        self, ranges: Sequence[Range], *, go_on: Callable[[], bool] = lambda: True
+    ) -> Sequence[bytes]:
         self._begin("read")
         return [
             self.versions[one.name][-1].content[one.offset : one.offset + one.count]

@@ -18,7 +18,8 @@ LONGEST = 300
 # are the modules of the line above the table. What stands below `if TYPE_CHECKING` does not run,
 # and does not count.
 CRAFT = """
-items archives scanning remembering renaming hashing sending extracting proving telling
+items archives choosing scanning remembering
+renaming hashing readback early sending extracting proving telling
 claims holdings judging confirming folders deletion removing
 clearing
 """

@@ -89,21 +89,33 @@ def run(
         return Ended(child.wait(), bytes(output), lines.tail())
 
 
-def gather(commands: Sequence[Sequence[str]], *, timeout: float, most: int) -> list[Ended]:
+def gather(
+    commands: Sequence[Sequence[str]],
+    *,
+    timeout: float,
+    most: int,
+    go_on: Callable[[], bool] = lambda: True,
+) -> list[Ended]:
     """Run children side by side, at most `most` of them; gives how each ended, in their order.
 
-    `timeout` is in seconds, for each of them. Raises as `run` does.
+    `timeout` is in seconds, for each of them. Raises as `run` does, and Unavailable soon after
+    `go_on`, which is asked about each second, says no.
     """
     ended: list[Ended] = []
     for first in range(0, len(commands), most):
         with contextlib.ExitStack() as stack:
             wave = commands[first : first + most]
             children = [stack.enter_context(_started(command)) for command in wave]
-            ended += _collect(children, os.path.basename(wave[0][0]), timeout)
+            ended += _collect(children, os.path.basename(wave[0][0]), timeout, go_on)
     return ended
 
 
-def _collect(children: Sequence[subprocess.Popen[bytes]], name: str, timeout: float) -> list[Ended]:
+def _collect(
+    children: Sequence[subprocess.Popen[bytes]],
+    name: str,
+    timeout: float,
+    go_on: Callable[[], bool],
+) -> list[Ended]:
     """Read all that some children write, until each of them has ended."""
     deadline = time.monotonic() + timeout
     outputs = [bytearray() for _ in children]
@@ -117,7 +129,9 @@ def _collect(children: Sequence[subprocess.Popen[bytes]], name: str, timeout: fl
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Unavailable(f"{name} stalled for {timeout:.0f} s")
-            for key, _ in selector.select(left):
+            if not go_on():
+                raise Unavailable(f"{name} is not wanted any more")
+            for key, _ in selector.select(min(left, 1.0)):
                 if chunk := os.read(key.fd, 1 << 16):
                     key.data.extend(chunk)
                 else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from mediapipe import layout
@@ -13,7 +14,7 @@ from mediapipe.errors import ConfigError, MediapipeError, Unavailable
 from mediapipe.ports import Copied, RemoteObject
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from mediapipe.bucket import Bucket
     from mediapipe.config import RcloneConfig, UploadConfig
@@ -24,6 +25,8 @@ _ONCE = ("--retries", "1", "--low-level-retries", "3", "--timeout", "60s", "--co
 """For questions: an answer that does not come soon is none, and the next run asks again."""
 _CHECKERS = "32"
 """Objects that are looked up at the same time: each costs a round trip, and nothing else."""
+_TRAVERSE_FROM = 100
+_SHARE = 25
 _SIDE_BY_SIDE = 6
 _REPLACED = "\ufffd"
 """What JSON shows for bytes that are not UTF-8: several names may look like this one."""
@@ -61,19 +64,31 @@ class Rclone:
         *,
         anew: bool,
         watcher: Watcher,
+        arrived: Callable[[str], None] = lambda _name: None,
     ) -> Copied:
         """Copy many files in one child; its log tells progress, heartbeat and what failed."""
         upload = self._upload
-        log = rclone_log.CopyLog(watcher)
+        shown = Counter(map(b2_names.as_json_shows, names))
+        # of names that JSON shows alike nobody can tell which one is meant
+        shown_as = {
+            b2_names.as_json_shows(name): name
+            for name in names
+            if shown[b2_names.as_json_shows(name)] == 1
+        }
+        log = rclone_log.CopyLog(
+            watcher, lambda name: arrived(shown_as[name]) if name in shown_as else None
+        )
         # fmt: off
         options = [
-            "--checksum", "--no-traverse", "--transfers", str(upload.transfers),
+            "--checksum", "--transfers", str(upload.transfers),
             "--stats", f"{watcher.interval:g}s", "--stats-log-level", "NOTICE",
             "--use-json-log", "-v", "--retries", "3", "--low-level-retries", "10",
             # two names that differ only in how an accent is written are two files
             "--no-unicode-normalization",
         ]
         # fmt: on
+        # a look at each name costs one call of 10 ms, a look at its folder one for all in it
+        options += ["--no-traverse"] if len(names) < _TRAVERSE_FROM else []
         options += ["--ignore-times"] if anew else []
         options += ["--bwlimit", upload.bandwidth] if upload.bandwidth else []
         # fmt: off
@@ -91,7 +106,6 @@ class Rclone:
             except Unavailable as stall:
                 trouble = stall  # what arrived before it can be proven all the same
         # fmt: on
-        shown_as = {b2_names.as_json_shows(name): name for name in names}
         failures = {
             shown_as[name]: error for name, error in log.failures.items() if name in shown_as
         }
@@ -102,29 +116,40 @@ class Rclone:
                 trouble = None
         return Copied(failures, trouble)
 
-    def look(self, names: Sequence[str]) -> Mapping[str, RemoteObject]:
-        """Look up objects in one child, one HEAD each; what is not in the answer is not there."""
+    def look(
+        self, names: Sequence[str], *, go_on: Callable[[], bool] = lambda: True
+    ) -> Mapping[str, RemoteObject]:
+        """Look up objects, one HEAD each; what is not in the answer is not there.
+
+        rclone sends at most 100 calls a second, so many names are shared out among children.
+        """
         wanted: dict[str, str] = {}
         for name in names:
             wanted.setdefault(b2_names.as_json_shows(name), name)
         # names that JSON shows alike are looked up apart
         again = sorted(set(names) - set(wanted.values()))
-        found = dict(self.look(again)) if again else {}
-        with self._program.listed(list(wanted.values())) as listed:
+        found = dict(self.look(again, go_on=go_on)) if again else {}
+        asked = list(wanted.values())
+        share = max(_SHARE, -(-len(asked) // _SIDE_BY_SIDE))
+        with contextlib.ExitStack() as lists:
             # fmt: off
-            ended = process.run(
+            commands = [
                 [*self._program.command("lsjson"), "-R", "--hash", "--files-only", "--no-traverse",
                  "--no-mimetype", "--no-modtime", "--checkers", _CHECKERS, "--use-json-log", *_ONCE,
-                 *listed, self.address("")],
-                timeout=_LOOK_TIMEOUT + len(names),
-            )
+                 *lists.enter_context(self._program.listed(asked[first : first + share])),
+                 self.address("")]
+                for first in range(0, len(asked), share)
+            ]
             # fmt: on
-        if ended.status != 0:
-            raise rclone_log.trouble(ended)
-        for entry in _json_list(ended.output):
-            known = wanted.get(str(entry.get("Path")))
-            if known is not None:
-                found[known] = _object(entry)
+            timeout = _LOOK_TIMEOUT + len(names)
+            ended = process.gather(commands, timeout=timeout, most=_SIDE_BY_SIDE, go_on=go_on)
+        for one in ended:
+            if one.status != 0:
+                raise rclone_log.trouble(one)
+            for entry in _json_list(one.output):
+                known = wanted.get(str(entry.get("Path")))
+                if known is not None:
+                    found[known] = _object(entry)
         if len(found) < len(set(names)):
             self.demand_bucket()
         return found
@@ -151,7 +176,9 @@ class Rclone:
             raise rclone_log.trouble(ended)
         return found
 
-    def read(self, ranges: Sequence[Range]) -> Sequence[bytes]:
+    def read(
+        self, ranges: Sequence[Range], *, go_on: Callable[[], bool] = lambda: True
+    ) -> Sequence[bytes]:
         """Read ranges of objects, some of them at the same time: each costs several round trips."""
         with contextlib.ExitStack() as lists:
             # fmt: off
@@ -162,7 +189,7 @@ class Rclone:
                 for one in ranges
             ]
             # fmt: on
-            ended = process.gather(commands, timeout=_LOOK_TIMEOUT, most=_SIDE_BY_SIDE)
+            ended = process.gather(commands, timeout=_LOOK_TIMEOUT, most=_SIDE_BY_SIDE, go_on=go_on)
         for one in ended:
             if one.status != 0:
                 raise rclone_log.trouble(one)

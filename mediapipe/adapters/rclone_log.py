@@ -10,6 +10,8 @@ from mediapipe.errors import CapReached, ConfigError, LoginRefused, RemoteOut, U
 from mediapipe.ports import Progress, Transfer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mediapipe.adapters.process import Ended
     from mediapipe.ports import Watcher
 
@@ -26,7 +28,8 @@ _WRONG = re.compile(
 class CopyLog:
     """Reads rclone's JSON log of a copy."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher, arrived: Callable[[str], None]) -> None:
+        self._arrived = arrived
         self.failures: dict[str, str] = {}
         self._watcher = watcher
         self._bytes = -1
@@ -44,6 +47,7 @@ class CopyLog:
             return False
         if entry.get("object") and "Copied" in str(entry.get("msg")):
             self.failures.pop(str(entry["object"]), None)  # a later attempt went well
+            self._arrived(str(entry["object"]))
         stats = entry.get("stats")
         if not isinstance(stats, dict):
             return bool(entry.get("object"))

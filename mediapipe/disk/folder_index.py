@@ -140,19 +140,20 @@ def settled_mark(path: str, device: int, now_ns: int) -> int:
     return mark(found) if settled else 0
 
 
-def content(files: Iterable[os.DirEntry[str]]) -> int:
+def content(entries: Iterable[os.DirEntry[str]]) -> int:
     """Sum up the regular files of a folder, markers included. Raises OSError."""
     total = 0
-    for entry in files:
-        found = entry.stat(follow_symlinks=False)
-        total += hash((found.st_ino, found.st_size, found.st_mtime_ns))
+    for entry in entries:
+        if entry.is_file(follow_symlinks=False):
+            found = entry.stat(follow_symlinks=False)
+            total += hash((found.st_ino, found.st_size, found.st_mtime_ns))
     return total
 
 
 def content_of(path: str) -> int:
     """Sum up a folder without listing it for any other use: the full pass is made of this."""
     with os.scandir(path) as entries:
-        return content(entry for entry in entries if entry.is_file(follow_symlinks=False))
+        return content(entries)
 
 
 def file_stamp(path: str) -> list[int]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
+from mediapipe.choosing import Choice, in_order
 from mediapipe.disk.index import fingerprint
 from mediapipe.items import Extract, Item, Upload, World
 from mediapipe.plan import Kept, Plan, clock, duration
@@ -41,7 +42,9 @@ def run(
     sound = frozenset(root.path for root in roots if not root.trouble)
     trouble = "; ".join(root.trouble for root in roots if root.trouble)
     memory = recall(context)
-    world = scan(config, sound, trouble, context.now, history.wanted(), memory)
+    pauses = history.pauses()
+    choice = Choice({path for path, pause in pauses.items() if pause.until > context.now})
+    world = scan(config, sound, trouble, context.now, choice, history.wanted(), memory)
     world = replace(
         world,
         busy=_busy(world.items, torrents),
@@ -49,7 +52,7 @@ def run(
         copies={item.path: copies_of(item, context) for item in world.items if not item.archives},
     )
     storable = remote().why_not_storable if world.items else lambda _name: ""
-    todo = plan(world, storable, history.pauses(), config, context.now)
+    todo = plan(world, storable, pauses, config, context.now)
 
     def apply(actions: Sequence[Upload | Extract]) -> Iterator[Result]:
         layout.adopt(roots, history)
@@ -130,23 +133,6 @@ def plan(
                 actions.append(action)
     unknown = next((reason for reason in world.busy.values() if reason.startswith(UNKNOWN)), "")
     return Plan("upload", tuple(actions), tuple(kept), unavailable=world.unavailable or unknown)
-
-
-def in_order(items: Sequence[Item]) -> list[Item]:
-    """Give the libraries' items first, newest first.
-
-    What shares a folder stays together, so that subtitles go in the same batch as their episode.
-    """
-    newest: dict[str, int] = {}
-    for item in items:
-        folder = os.path.dirname(item.path)
-        newest[folder] = max(newest.get(folder, 0), item.changed_ns)
-
-    def key(item: Item) -> tuple[bool, int, str, int]:
-        folder = os.path.dirname(item.path)
-        return (item.uncategorized, -newest[folder], folder, -item.changed_ns)
-
-    return sorted(items, key=key)
 
 
 def _actions(item: Item, world: World, remote: str) -> Iterator[Upload | Extract]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mediapipe.choosing import in_order
 from mediapipe.disk import marker
 from mediapipe.disk.index import File, fingerprint, look
 from mediapipe.errors import ConfigError, Unavailable
 from mediapipe.items import Extract, Item, Upload, World
-from mediapipe.jobs.upload import in_order, plan, why_keep, why_paused, why_refused
+from mediapipe.jobs.upload import plan, why_keep, why_paused, why_refused
 from mediapipe.plan import clock
 from mediapipe.records import Pause
 from tests.crashes import deaths
@@ -628,7 +629,7 @@ def test_a_large_object_with_a_false_label_is_not_taken_for_a_proof(host: Host) 
     with path.open("wb") as file:
         file.truncate((200 << 20) + 1)
     real = host.remote.read
-    host.remote.read = lambda ranges: [  # type: ignore[method-assign]
+    host.remote.read = lambda ranges, **_: [  # type: ignore[method-assign]
         b"?" * one.count if one.offset else real([one])[0] for one in ranges
     ]
     assert statuses(host.upload()) == [("upload", "large.mkv", "failed")]

@@ -1,0 +1,103 @@
+"""Boxes with libraries of any size, marked as if they were uploaded, and a B2 beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from mediapipe.disk.marker import VERSION, marker_path
+from mediapipe.testing.box import BUCKET, Box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+NOWHERE = "http://127.0.0.1:9"
+"""No qBittorrent: nobody asks it about libraries."""
+
+
+def sparse(path: Path, size: int) -> None:
+    """Make a file of its own name and then zeros: its like nowhere else, and made in no time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(os.fsencode(path)[-200:])
+    os.truncate(path, size)
+
+
+def mark(path: Path, remote: str) -> None:
+    """Mark a file as uploaded under this full remote name, as the job itself would."""
+    found = path.stat()
+    sha1 = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+    entry = {
+        "path": path.name, "inode": found.st_ino, "size": found.st_size,
+        "mtime_ns": found.st_mtime_ns, "remote": remote, "sha1": sha1,
+    }  # fmt: skip
+    data = {
+        "version": VERSION, "item": path.name, "uploaded_at": "2026-11-20T05:34:33Z",
+        "files": [entry],
+    }  # fmt: skip
+    marker = marker_path(str(path))
+    with open(marker, "w") as file:
+        file.write(json.dumps(data) + "\n")
+    os.utime(marker, ns=(found.st_mtime_ns, found.st_mtime_ns))
+
+
+def library_files(box: Box, count: int) -> Iterator[tuple[Path, str]]:
+    """Give path and object of each file of a library: 4 of 5 are episodes, the others films.
+
+    A show has 5 seasons of 10 episodes, a film a folder of its own.
+    """
+    episodes = count * 4 // 5
+    for number in range(episodes):
+        season = number // 10
+        name = f"Show {season // 5:05}/Season {season % 5 + 1}/E{number % 10 + 1:02}.mkv"
+        yield box.tv / name, f"tv/{name}"
+    for number in range(count - episodes):
+        name = f"Film {number:05} (2020)/Film {number:05}.mkv"
+        yield box.movies / name, f"movies/{name}"
+
+
+def fill(files: Iterable[tuple[Path, str]], size: int, *, marked: bool) -> None:
+    """Write files of this many bytes, with markers if wanted."""
+    for path, name in files:
+        sparse(path, size)
+        if marked:
+            mark(path, f"b2:{BUCKET}/{name}")
+
+
+def demand_marked(files: Iterable[Path]) -> None:
+    """End with a word unless each file has its marker: what was left out would look fast."""
+    if left := [str(path) for path in files if not os.path.exists(marker_path(str(path)))]:
+        sys.exit(f"not uploaded: {left}")
+
+
+def folders(box: Box) -> int:
+    """Count the folders of the libraries."""
+    roots = (box.tv, box.movies)
+    return sum(1 for root in roots for _ in os.walk(root))
+
+
+def unmark(root: Path) -> None:
+    """Remove all markers below a folder."""
+    for marker in root.rglob("*.uploaded"):
+        marker.unlink()
+
+
+@contextlib.contextmanager
+def b2_process(latency: float) -> Iterator[str]:
+    """Run a B2 that forgets what it is sent, with `latency` seconds added to each call.
+
+    It is a process of its own, so that its work is not ours. Gives the text of an rclone.conf.
+    """
+    command = [sys.executable, "-m", "mediapipe.testing.b2", "--latency", str(latency)]
+    with subprocess.Popen([*command, "--bucket", BUCKET], stdout=subprocess.PIPE, text=True) as b2:
+        try:
+            assert b2.stdout is not None
+            url = b2.stdout.readline().removeprefix("listening on ").strip()
+            yield f"[b2]\ntype = b2\naccount = master\nkey = master-secret\nendpoint = {url}\n"
+        finally:
+            b2.terminate()

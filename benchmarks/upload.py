@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import statistics
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from benchmarks._trees import (
     sparse,
     unmark,
 )
+from mediapipe.disk import folder_index
 from mediapipe.testing.b2 import B2Server
 from mediapipe.testing.box import BUCKET, Box
 
@@ -150,9 +150,10 @@ def idle(folder: Path, sizes: Sizes, rounds: int) -> Iterator[Row]:
         return timed(job)
 
     def daily() -> float:
-        head, _, body = index.read_bytes().partition(b"\n")
-        long_ago = {**json.loads(head), "full": 0.0}
-        index.write_bytes(json.dumps(long_ago).encode() + b"\n" + body)
+        found = folder_index.read(str(index))
+        if found is None:
+            raise RuntimeError(f"{index} is no index")
+        folder_index.write(str(index), {**found.facts, "full": 0.0}, found.stamps())
         return timed(job)
 
     timed(job)

@@ -18,6 +18,7 @@ ROWS = {
     "idle": [
         "idle pass, 200 marked files in 62 folders",
         "idle pass, 200 marked files in 62 folders",
+        "daily full pass, 200 marked files in 62 folders",
         "first pass, 200 marked files in 62 folders",
     ],
     "calls": [f"API calls with {count} pending, 20 uploaded" for count in (0, 1, 3)],

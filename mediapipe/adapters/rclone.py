@@ -26,7 +26,7 @@ _ONCE = ("--retries", "1", "--low-level-retries", "3", "--timeout", "60s", "--co
 _CHECKERS = "32"
 """Objects that are looked up at the same time: each costs a round trip, and nothing else."""
 _TRAVERSE_FROM = 100
-_SHARE = 25
+_SHARE = 100
 _SIDE_BY_SIDE = 6
 _REPLACED = "\ufffd"
 """What JSON shows for bytes that are not UTF-8: several names may look like this one."""

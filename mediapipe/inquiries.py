@@ -144,6 +144,33 @@ def status(options: Namespace) -> int:
     return 0
 
 
+def history(options: Namespace) -> int:
+    """Show what was changed, oldest first. Raises Unavailable."""
+    from mediapipe import audit, changes
+
+    state = state_folder(load(find(options.config)).paths.state)
+    since = None if options.since is None else time.time() - options.since
+    wanted = changes.places(options.path) if options.path else frozenset[str]()
+    unreadable: list[str] = []
+    found = False
+    try:
+        for line in changes.chosen(state, since, wanted, unreadable):
+            found = True
+            text = json.dumps(line) if options.json else changes.as_text(line)
+            sys.stdout.write(f"{text}\n")
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise Unavailable(
+            f"cannot read {state}/{audit.NAME}: {error.strerror}",
+            hint="run it as root or as the owner of the state folder",
+        ) from None
+    if not found and not options.json:
+        sys.stdout.write("nothing that was changed is known\n")
+    sys.stderr.write("".join(f"warning: {line}\n" for line in unreadable))
+    return 0
+
+
 def _folder(config: Config) -> str:
     """Give the folder of the bucket that all of ours lie in: `media/`, or "" for the bucket."""
     from mediapipe import layout
@@ -168,6 +195,7 @@ def _write(title: str, lines: Sequence[str]) -> None:
 
 VERBS: dict[str, Callable[[Namespace], int]] = {
     "config check": config_check,
+    "history": history,
     "lifecycle": lifecycle,
     "status": status,
 }

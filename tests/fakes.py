@@ -296,6 +296,9 @@ class FakeRemote:
 
     def bucket(self) -> FakeBucket | None:
         self._begin("bucket")
+        if self.account is not None:
+            kept = [*self.versions.values(), *self.hidden.values()]
+            self.account.contents |= {one.file_id: one.content for all_ in kept for one in all_}
         return self.account
 
     def put(self, name: str, content: bytes) -> Version:

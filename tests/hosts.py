@@ -20,7 +20,7 @@ from mediapipe.config import (
     UploadConfig,
 )
 from mediapipe.history import History, copy_history, open_history
-from mediapipe.jobs import categories, cleanup, upload
+from mediapipe.jobs import categories, cleanup, restore, upload
 from mediapipe.ports import Torrent, TorrentFile
 from mediapipe.runner import Context, Report, opened
 from mediapipe.units import AbsPath
@@ -193,6 +193,12 @@ class Host:
             context = self.context(history, dry_run=dry_run)
             chosen = cleanup.Options(**options)
             return cleanup.run(context, self.torrents, lambda: self.remote, chosen)
+
+    def restore(self, path: Path, to: Path | str = "", *, dry_run: bool = False) -> Report:
+        with opened(str(self.state), "restore", dry_run=dry_run) as history:
+            context = self.context(history, dry_run=dry_run)
+            wish = restore.Options(str(path), str(to))
+            return restore.run(context, lambda: self.torrents, lambda: self.remote, wish)
 
     def categories(self, *, dry_run: bool = False) -> Report:
         with opened(str(self.state), "categories", dry_run=dry_run) as history:

@@ -162,7 +162,7 @@ def plan(world: World, config: Config, options: Options) -> Plan[Restore]:
             if action.path in world.there or action.path in {one.path for one in actions}:
                 continue  # every volume of an archive names all of its members
             actions.append(action)
-            kept += [Kept(name, _why_no_name(name, world, config)) for name in source.names
+            kept += [Kept(name, _why_no_name(name, target, world, config)) for name in source.names
                      if not options.to and not source.archive
                      and name not in (*action.names, *world.there)]  # fmt: skip
     refused = ""
@@ -226,6 +226,8 @@ def _actions(source: Source, target: str, world: World, config: Config) -> Itera
         if source.archive:
             path = os.path.join(target, one.remote.removeprefix(base))
             why = f"it came out of {source.path}"
+        elif _is_orphan(path, world, config):
+            why += "; without its torrent, cleanup deletes it again as an orphan"
         yield Restore(
             path,
             f"{why}; from {shown(how)}",
@@ -243,20 +245,27 @@ def _names(source: Source, target: str, world: World, config: Config) -> tuple[s
     return tuple(
         name
         for name in source.names
-        if name not in world.there and not _why_no_name(name, world, config)
+        if name not in world.there and not _why_no_name(name, target, world, config)
     )
 
 
-def _why_no_name(name: str, world: World, config: Config) -> str:
+def _why_no_name(name: str, target: str, world: World, config: Config) -> str:
     """Tell why another name of a file is not made again, or give an empty string."""
     if os.path.dirname(name) not in world.folders:
         return "this other name is not made again: its folder is gone"
-    if layout.inside(name, config.paths.completed) and name not in world.held:
+    if _is_orphan(target, world, config):
+        return "this other name is not made again: it would go with it, as links of an orphan do"
+    if _is_orphan(name, world, config):
         return (
             "this other name is not made again: no torrent is known to hold it, so the next "
             "cleanups would delete it as an orphan, with all of its links"
         )
     return ""
+
+
+def _is_orphan(path: str, world: World, config: Config) -> bool:
+    """Whether cleanup would delete it again, as far as one knows."""
+    return layout.inside(path, config.paths.completed) and path not in world.held
 
 
 def _stands(one: Proven, objects: Mapping[str, RemoteObject]) -> bool:

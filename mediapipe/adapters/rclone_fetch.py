@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from mediapipe.adapters import process, rclone_log
@@ -34,9 +36,12 @@ def fetch(program: Program, source: str, path: str, watcher: Watcher, timeout: f
         ended = process.run(command, timeout=timeout, on_line=log.line)
     finally:
         watcher.end()
-    if ended.status == 0:
+    # an object that is not there is an empty folder to rclone, copied with status 0
+    if ended.status == 0 and os.path.isfile(path):
         return
-    if ended.status in _NOT_THERE:
+    if ended.status in (0, *_NOT_THERE):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
         raise ActionFailed(f"{shown(source)} is gone")
     trouble = rclone_log.trouble(ended)
     if log.failures and not isinstance(trouble, CapReached | ConfigError):

@@ -42,6 +42,11 @@ def answer(box: Box, *words: str, status: int = 0) -> dict[str, Any]:
     return told
 
 
+def history(box: Box, path: Path) -> list[dict[str, Any]]:
+    lines = ask(box, "history", str(path), "--json").stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def deleted(box: Box, server: QbittorrentServer, content: bytes) -> tuple[Path, Path]:
     """Let cleanup delete a seeded episode; gives the names of its download and its link."""
     download = box.completed / "tv" / "Show.S01E01.mkv"
@@ -89,8 +94,9 @@ def test_a_deleted_episode_comes_back(
     }  # fmt: skip
     assert link.read_bytes() == content
     assert not download.exists()
-    by_id = b2.stats().calls.get("b2_download_file_by_id", 0)
-    assert (by_id > 0) == bool(stranger)
+    (line,) = history(box, link)[-1:]
+    assert (line["action"], line["proven"]) == ("restore", not stranger)
+    assert ("the version 4_z" in line["reason"]) == bool(stranger)
     shown = ask(box, "history", str(link)).stdout.splitlines()
     assert [line.split()[5] for line in shown][-1] == "restore"
     b2.reset_stats()

@@ -58,6 +58,10 @@ log                  | streams                                                  
 idle                 | . disk.* places streams cli                              |
 arguments            | . errors units                                           |
 status               | latch plan                                               |
+explanation          | plan runner                                              |
+verdicts             | explanation judging layout names plan                    |
+subjects             | explanation layout names errors records disk.*           |
+explain              | * jobs.*                                                 |
 inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mediapipe import sources
 from mediapipe.disk import marker
 from mediapipe.disk.index import look
 from mediapipe.errors import RemoteOut, Unavailable, UsageError
-from mediapipe.jobs import restore
 from tests.fakes import FakeBucket
 from tests.hosts import reasons, snapshot, statuses
 
@@ -373,5 +373,5 @@ def test_a_torn_line_hides_nothing(host: Host) -> None:
     # a crash tore a line, the next run went on behind it; and the last line was torn, too
     path.write_bytes(b"".join([lines[0][:40], *lines, lines[-1][:30]]))
 
-    assert restore.sources.find(str(host.state), str(link))[0].path == str(link)
+    assert sources.find(str(host.state), str(link))[0].path == str(link)
     assert statuses(host.restore(link)) == [("restore", link.name, "done")]

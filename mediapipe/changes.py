@@ -76,7 +76,7 @@ def as_text(line: Line) -> str:
     size, remote = line.get("size"), line.get("remote")
     words = [
         clock(moment(line)),
-        f"{line.get('job', '?'):<8}",
+        f"{line.get('job', '?'):<10}",
         str(line.get("action", "?")),
         shown(str(line.get("path", "?"))),
     ]

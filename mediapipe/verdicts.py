@@ -172,7 +172,7 @@ def _not_sent(about: AboutFile, rules: Rules) -> Verdict:
     if about.wanted:
         return Verdict("sends", "in the next runs: cleanup wants it")
     if layout.inside(about.path, config.paths.completed):
-        return Verdict("nothing", "its category has a library: its link there is what goes up")
+        return Verdict("nothing", "it is in no library; what its due torrent needs goes up then")
     if rules.library_holding(about.path):
         return Verdict("nothing", "no plan has a word on it")
     return Verdict("nothing", "it lies outside the libraries and downloads: no job looks at it")

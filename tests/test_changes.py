@@ -56,8 +56,8 @@ def test_changes_are_told_newest_last_and_chosen_by_time(box: Box) -> None:
     new = line(box, 60, path="/a/new\udcff.mkv", remote="b2:x/new.mkv")
 
     first, second = ask(box, "history").stdout.splitlines()
-    assert first.endswith("cleanup   delete-file /a/old.mkv (2.0 KiB): why")
-    assert second.endswith("cleanup   delete-file /a/new\\xff.mkv [b2:x/new.mkv]: why")
+    assert first.endswith("cleanup     delete-file /a/old.mkv (2.0 KiB): why")
+    assert second.endswith("cleanup     delete-file /a/new\\xff.mkv [b2:x/new.mkv]: why")
     shown = ask(box, "history", "--json").stdout.splitlines()
     assert [json.loads(one) for one in shown] == [old, new]
     assert ask(box, "history", "--since", "2d").stdout.count("\n") == 1

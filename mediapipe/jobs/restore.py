@@ -67,15 +67,16 @@ def run(
         raise UsageError(f"--to {options.to} is no folder", hint="make it first")
     roots = [*(one.root for one in context.config.libraries.values()),
              context.config.paths.completed]  # fmt: skip
-    surveyed = layout.survey(roots, context.history)
     place = options.to or options.path
-    for root in surveyed:
-        if root.trouble and (place == root.path or layout.inside(place, root.path)):
-            raise Unavailable(root.trouble, hint="nothing is restored into it; or give --to FOLDER")
+    concerned = [one for one in roots if _at(place, one) or layout.inside(one, place)]
+    surveyed = layout.survey(concerned, context.history)
+    if troubles := [root.trouble for root in surveyed if root.trouble]:
+        hint = "nothing is restored into it; or give --to FOLDER"
+        raise Unavailable("; ".join(troubles), hint=hint)
     todo = plan(scan(context, torrents, remote, options), context.config, options)
 
     def apply(actions: Sequence[Restore]) -> Iterator[Result]:
-        layout.adopt((one for one in surveyed if layout.inside(place, one.path)), context.history)
+        layout.adopt(surveyed, context.history)
         yield from restore_all(actions, remote(), context)
 
     return execute(todo, apply, context)

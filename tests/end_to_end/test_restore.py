@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mediapipe.testing.box import Box
-from mediapipe.testing.qbittorrent import QbittorrentServer, make_torrent
+from mediapipe.testing.qbittorrent import QbittorrentServer, make_torrent, wait_until
 
 if TYPE_CHECKING:
     from mediapipe.testing.b2 import B2Server
@@ -131,3 +132,48 @@ def test_without_b2_nothing_changes(box: Box, b2: B2Server, qbittorrent: Qbittor
     assert not link.parent.exists()
     assert ask(box, "restore", str(box.tv / "no"), status=3).stdout.startswith("refused: the audit")
     ask(box, "restore", str(link), "--to", str(box.folder / "nowhere"), status=2)
+
+
+@pytest.mark.parametrize("stranger", ["", "hidden"])
+def test_it_may_be_killed_at_any_time(
+    box: Box, b2: B2Server, qbittorrent: QbittorrentServer, stranger: str
+) -> None:
+    content = os.urandom(20_000_000)
+    _download, link = deleted(box, qbittorrent, content)
+    if stranger:
+        b2.hide(f"tv/{NAME}")
+    b2.bandwidth = 1_000_000
+    for sign, status in ((signal.SIGTERM, 75), (signal.SIGKILL, -signal.SIGKILL)):
+        with begin(box, "restore", str(link)) as child:
+            wait_until(
+                lambda: any(map(os.path.getsize, temporaries(box))), seconds=60, what="a byte"
+            )
+            child.send_signal(sign)
+            child.communicate(timeout=60)
+        assert child.returncode == status
+        assert not link.exists()
+        assert bool(temporaries(box)) == (box.tv / "Show é [1]").exists() == (status != 75)
+    b2.bandwidth = None
+
+    ask(box, "restore", str(link))
+
+    assert link.read_bytes() == content
+    assert temporaries(box) == []
+
+
+def begin(box: Box, *words: str) -> subprocess.Popen[str]:
+    command = [str(Path(sys.executable).parent / "mediapipe"), *words]
+    return subprocess.Popen(
+        [*command, "--config", str(box.config_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+
+
+def temporaries(box: Box) -> list[str]:
+    return [
+        os.path.join(folder, name)
+        for folder, _, names in os.walk(box.tv)
+        for name in names
+        if name.startswith(".mediapipe-")
+        if name != ".mediapipe-root"
+    ]

@@ -327,8 +327,9 @@ def test_a_root_that_is_gone_is_not_filled(host: Host) -> None:
     shutil.rmtree(host.tv)
     host.tv.mkdir()
 
-    with pytest.raises(Unavailable):
-        host.restore(link)
+    for path in (link, host.tv, host.folder):
+        with pytest.raises(Unavailable):
+            host.restore(path)
     assert list(host.tv.iterdir()) == []
 
 

@@ -102,6 +102,9 @@ class FakeBucket:
 
     begun: list[Unfinished] = field(default_factory=list)
     lifecycle: list[Mapping[str, object]] = field(default_factory=list)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    """File id → the bytes of that version."""
+    block: int = 1000
     failures: dict[str, Exception] = field(default_factory=dict)
     """Method name → what it raises, until it is taken out again."""
     calls: list[str] = field(default_factory=list)
@@ -117,6 +120,13 @@ class FakeBucket:
         if there:
             self.begun.remove(one)
         return there
+
+    def download(self, file_id: str, take: Callable[[bytes], None], *, start: int = 0) -> None:
+        self._begin("download")
+        if file_id not in self.contents:
+            raise ActionFailed("B2 has no such version any more")
+        for number in range(start, len(self.contents[file_id]), self.block):
+            take(self.contents[file_id][number : number + self.block])
 
     def rules(self) -> tuple[Mapping[str, object], ...]:
         self._begin("rules")
@@ -265,6 +275,16 @@ class FakeRemote:
                 if not self._equal(target, content):
                     self.put(target, content)
 
+    def fetch(self, name: str, path: str, watcher: Watcher) -> None:
+        self._begin("fetch")
+        if name not in self.versions:
+            raise ActionFailed(f"{name} is gone")
+        content = self.versions[name][-1].content
+        with open(path, "wb") as file:
+            file.write(content)
+        watcher.show(Progress(0, 1, len(content), len(content), 0.0, None, ()))
+        watcher.end()
+
     def hide(self, names: Sequence[str]) -> None:
         self._begin("hide")
         for name in names:
@@ -279,6 +299,9 @@ class FakeRemote:
 
     def bucket(self) -> FakeBucket | None:
         self._begin("bucket")
+        if self.account is not None:
+            kept = [*self.versions.values(), *self.hidden.values()]
+            self.account.contents |= {one.file_id: one.content for all_ in kept for one in all_}
         return self.account
 
     def put(self, name: str, content: bytes) -> Version:

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from mediapipe import layout
-from mediapipe.adapters import b2_bucket, b2_names, process, rclone_log
+from mediapipe.adapters import b2_bucket, b2_names, process, rclone_fetch, rclone_log
 from mediapipe.adapters.rclone_program import Program
 from mediapipe.errors import ConfigError, MediapipeError, Unavailable
 from mediapipe.ports import Copied, RemoteObject
@@ -205,6 +205,11 @@ class Rclone:
         ]
         # fmt: on
         process.gather(commands, timeout=_COPY_TIMEOUT, most=_SIDE_BY_SIDE)
+
+    def fetch(self, name: str, path: str, watcher: Watcher) -> None:
+        """Copy an object into a file of this host, in one child."""
+        timeout = max(float(self._upload.stall_timeout), 2 * watcher.interval)
+        rclone_fetch.fetch(self._program, self.address(name), path, watcher, timeout)
 
     def hide(self, names: Sequence[str]) -> None:
         """Hide objects: B2 keeps their versions, whatever rclone's configuration says of that."""

@@ -24,11 +24,11 @@ from mediapipe.adapters import b2_names
 from mediapipe.adapters.rclone import Rclone
 from mediapipe.adapters.rclone_program import find_binary
 from mediapipe.config import RcloneConfig, UploadConfig
-from mediapipe.errors import ConfigError, LoginRefused, MediapipeError, Unavailable
+from mediapipe.errors import ActionFailed, ConfigError, LoginRefused, MediapipeError, Unavailable
 from mediapipe.ports import Range, RemoteObject
 from mediapipe.testing.b2 import BUSY, STORAGE_CAP, TRANSACTION_CAP, Fault
 from mediapipe.units import Seconds, SecretFile
-from tests.fakes import FakeRemote
+from tests.fakes import FakeRemote, FakeWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -345,6 +345,22 @@ def test_hostile_names_can_be_read_from(setting, source, name):
     copy(setting.remote, source, list(files))
 
     assert setting.remote.read([Range(f"tv/{name}", 10, 20)]) == [files[name][10:30]]
+
+
+def test_an_object_is_fetched_into_a_file_of_its_own(setting, source, tmp_path):
+    names = ["plain.mkv", 'a/it\'s "quoted" [1] \udcff.mkv', "new\nline.mkv", "-rf.mkv"]
+    files = write(source, names, 300_000)
+    copy(setting.remote, source, names)
+    watcher = FakeWatcher()
+
+    for number, name in enumerate(names):
+        target = tmp_path / f".{number}.restore"
+        setting.remote.fetch(f"tv/{name}", str(target), watcher)
+        assert target.read_bytes() == files[name]
+    assert watcher.ends == len(names)
+    with pytest.raises(ActionFailed, match="gone"):
+        setting.remote.fetch("tv/no.mkv", str(tmp_path / "no"), watcher)
+    assert not os.path.lexists(tmp_path / "no")
 
 
 def test_names_that_differ_only_in_composition_are_two_files(setting, source):

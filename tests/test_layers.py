@@ -48,6 +48,7 @@ adapters             |                                                          
 adapters.qbittorrent | ports config errors layout plan units adapters.*         | qbittorrentapi
 adapters.http        | errors                                                   | httpx
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
+resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |
 building             | adapters.* errors latch config units                     |
 progress             | plan                                                     | rich

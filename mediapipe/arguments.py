@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
 """Verb → the console script and systemd unit that people type."""
 
-INQUIRIES = ("config check", "lifecycle", "status")
+INQUIRIES = ("config check", "lifecycle", "status", "wait-for")
 """The verbs that are no jobs."""
 
 _SUMMARIES = {
@@ -46,6 +46,11 @@ _LIFECYCLE = """\
 Shows the lifecycle rules of the bucket, and the one that is offered: a hidden or replaced version
 is kept for 30 days, an unfinished upload for one. With --apply it is set, for our folder alone;
 rules for other folders stay. It needs a key with writeBuckets. No job ever changes a rule."""
+_WAIT_FOR = """\
+Waits until an app answers as itself, to the key or login that is configured: an open port is not
+enough. APP is the NAME of an [arr.NAME], or qbittorrent, sabnzbd, jellyfin or mount (something is
+mounted at [rclone] mount_point, and lists its files). A refused key ends the wait at once. For
+ExecStartPre=, with RestartPreventExitStatus=78."""
 
 _EXIT = """\
 exit status:
@@ -142,6 +147,23 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     lifecycle.add_argument("--apply", action="store_true", help="set the rule that is offered")
+    wait = verbs.add_parser(
+        "wait-for",
+        help="wait until an app is ready",
+        description=_WAIT_FOR,
+        epilog=_EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    wait.add_argument("app", metavar="APP", help="what to wait for")
+    wait.add_argument(
+        "--timeout",
+        type=_plain_seconds,
+        default=Seconds.parse("60s"),
+        metavar="DURATION",
+        help="how long it may take; a plain number is of seconds (default: 60s)",
+    )
+    _add_config(wait)
+    wait.set_defaults(verb="wait-for")
     for verb, parser in (("status", status), ("lifecycle", lifecycle)):
         _add_config(parser)
         parser.add_argument("--json", action="store_true", help="answer as one JSON object")
@@ -196,3 +218,8 @@ def _seconds(text: str) -> Seconds:
         return Seconds.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _plain_seconds(text: str) -> Seconds:
+    """As systemd has it: a number without a unit is of seconds."""
+    return _seconds(f"{text}s" if text.isdecimal() else text)

@@ -144,6 +144,13 @@ def status(options: Namespace) -> int:
     return 0
 
 
+def wait_for(options: Namespace) -> int:
+    """Wait until an app is ready, as `waiting` has it."""
+    from mediapipe import waiting
+
+    return waiting.wait_for(options)
+
+
 def _folder(config: Config) -> str:
     """Give the folder of the bucket that all of ours lie in: `media/`, or "" for the bucket."""
     from mediapipe import layout
@@ -170,4 +177,5 @@ VERBS: dict[str, Callable[[Namespace], int]] = {
     "config check": config_check,
     "lifecycle": lifecycle,
     "status": status,
+    "wait-for": wait_for,
 }

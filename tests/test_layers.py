@@ -47,6 +47,7 @@ jobs.*               | CRAFT layout names runner plan ports disk.* config errors
 adapters             |                                                          |
 adapters.qbittorrent | ports config errors layout plan units adapters.*         | qbittorrentapi
 adapters.http        | errors                                                   | httpx
+adapters.arr         | config errors resilient_arr                              |
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |
@@ -57,6 +58,7 @@ log                  | streams                                                  
 idle                 | . disk.* places streams cli                              |
 arguments            | . errors units                                           |
 status               | latch plan                                               |
+waiting              | * adapters.* disk.*                                      |
 inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mediapipe.errors import ConfigError, Unavailable
 
@@ -20,6 +20,17 @@ class NotThere(Unavailable):
     """Nothing listens at the address: the service does not run."""
 
 
+def get(
+    service: str,
+    url: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    """Get once; as `post`. No error shows the query, which may hold a secret."""
+    return _sent("GET", service, url, None, query=query, headers=headers or {})
+
+
 def post(
     service: str,
     url: str,
@@ -34,6 +45,28 @@ def post(
     `login` are user and password, `socket` is the path of a Unix socket that stands for the host.
     Raises NotThere, Unavailable where no answer came, ConfigError where nothing can be sent there.
     """
+    return _sent("POST", service, url, content, headers=headers, login=login, socket=socket)
+
+
+def json_of(answer: httpx.Response) -> Any:
+    """Give the answer's JSON, or None where it is none."""
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
+def _sent(
+    method: str,
+    service: str,
+    url: str,
+    content: bytes | None,
+    *,
+    headers: Mapping[str, str],
+    query: Mapping[str, str] | None = None,
+    login: tuple[str, str] | None = None,
+    socket: str | None = None,
+) -> httpx.Response:
     import httpx
 
     where = f"{service} at {socket or url}"
@@ -48,7 +81,7 @@ def post(
     )
     with client:
         try:
-            return client.post(url, content=content, headers=dict(headers))
+            return client.request(method, url, params=query, content=content, headers=dict(headers))
         except httpx.HTTPError as error:
             cause = _os_error(error)
             if cause is not None and cause.errno in (errno.ECONNREFUSED, errno.ENOENT):

@@ -105,15 +105,8 @@ def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"mediapipe {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for verb, unit in UNITS.items():
-        one = verbs.add_parser(
-            verb,
-            help=_SUMMARIES[verb],
-            description=f"{_DESCRIPTIONS[verb]}\n\nThe same as `{unit}`.",
-            epilog=_EXIT,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        _add_job_options(one, verb)
-        one.set_defaults(verb=verb)
+        description = f"{_DESCRIPTIONS[verb]}\n\nThe same as `{unit}`."
+        _add_job_options(_add_verb(verbs, verb, _SUMMARIES[verb], description), verb)
     config = verbs.add_parser("config", help="check the configuration")
     checks = config.add_subparsers(title="commands", metavar="COMMAND", required=True)
     check = checks.add_parser(
@@ -132,28 +125,12 @@ def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    status = verbs.add_parser(
-        "status",
-        help="what ran when, what is held up and by what, what is proven",
-        description=_STATUS,
-        epilog=_EXIT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    lifecycle = verbs.add_parser(
-        "lifecycle",
-        help="the bucket's lifecycle rules, and the one that keeps old versions for 30 days",
-        description=_LIFECYCLE,
-        epilog=_EXIT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    what = "what ran when, what is held up and by what, what is proven"
+    status = _add_verb(verbs, "status", what, _STATUS)
+    what = "the bucket's lifecycle rules, and the one that keeps old versions for 30 days"
+    lifecycle = _add_verb(verbs, "lifecycle", what, _LIFECYCLE)
     lifecycle.add_argument("--apply", action="store_true", help="set the rule that is offered")
-    wait = verbs.add_parser(
-        "wait-for",
-        help="wait until an app is ready",
-        description=_WAIT_FOR,
-        epilog=_EXIT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    wait = _add_verb(verbs, "wait-for", "wait until an app is ready", _WAIT_FOR)
     wait.add_argument("app", metavar="APP", help="what to wait for")
     wait.add_argument(
         "--timeout",
@@ -163,11 +140,23 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
         help="how long it may take; a plain number is of seconds (default: 60s)",
     )
     _add_config(wait)
-    wait.set_defaults(verb="wait-for")
-    for verb, parser in (("status", status), ("lifecycle", lifecycle)):
+    for parser in (status, lifecycle):
         _add_config(parser)
         parser.add_argument("--json", action="store_true", help="answer as one JSON object")
-        parser.set_defaults(verb=verb)
+
+
+def _add_verb(
+    verbs: argparse._SubParsersAction[_Parser], verb: str, summary: str, description: str
+) -> _Parser:
+    parser = verbs.add_parser(
+        verb,
+        help=summary,
+        description=description,
+        epilog=_EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(verb=verb)
+    return parser
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

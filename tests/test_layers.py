@@ -27,7 +27,7 @@ LAYERS = """
 module               | may import of ours                                       | third parties
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
-plan ports bucket errors records |                                                     |
+plan ports bucket errors records titles |                                                     |
 units names places streams owner lifecycle |                                    |
 disk disk.*          | errors plan disk.*                                       |
 config               | places units                                             |
@@ -48,6 +48,7 @@ adapters             |                                                          
 adapters.qbittorrent | ports config errors layout plan units adapters.*         | qbittorrentapi
 adapters.http        | errors                                                   | httpx
 adapters.arr         | config errors resilient_arr                              |
+adapters.arr_library | adapters.arr config errors layout titles                 |
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |

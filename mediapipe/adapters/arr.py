@@ -75,6 +75,12 @@ class Arr:
             found: list[dict[str, Any]] = self._client.request("GET", path, list, params=query)
             return found
 
+    def one(self, path: str) -> dict[str, Any]:
+        """Give one resource, by its number."""
+        with self._ours():
+            found: dict[str, Any] = self._client.request("GET", path, dict)
+            return found
+
     def change(self, path: str, data: object) -> None:
         """Put data."""
         with self._ours():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Key: TypeAlias = str | os.PathLike[str] | Callable[[], str]
 
 _REDIRECTS, _SAME_METHOD, _ERRORS, _SERVER_ERRORS = range(300, 400), (307, 308), 400, 500
-_HEALED_BY_A_NEW_SESSION, _SHORT = (401, 403, 405), 200
+_HEALED_BY_A_NEW_SESSION, _STARTING, _SHORT = (401, 403, 405), 503, 200
 _ERROR_FIELDS = {"message", "errorMessage", "description", "content"}
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before the second attempt, and at most
 _KEY_IN_CONFIG = re.compile(r"<ApiKey>\s*([^<\s]+)\s*</ApiKey>")
@@ -253,10 +253,9 @@ class _Session(requests.Session):
             raise ArrStranger(f"{_shown(url)} is, or leads to, no address: {error}") from None
         except requests.RequestException as error:
             reason = getattr(error.args[0], "reason", None) if error.args else None
-            unsent = isinstance(reason, NewConnectionError | ConnectTimeoutError)
+            again = verb == "GET" or isinstance(reason, NewConnectionError | ConnectTimeoutError)
             why = "hangs" if isinstance(error, requests.Timeout) else str(reason or error)[:_SHORT]
-            message = f"{_shown(url)} does not answer: {why}"
-            raise ArrUnavailable(message, again=unsent or verb == "GET") from None
+            raise ArrUnavailable(f"{_shown(url)} does not answer: {why}", again=again) from None
         finally:
             self.close()  # a kept connection may be dead: then nobody knows if a POST arrived
 
@@ -265,11 +264,12 @@ def _sound(verb: str, answer: requests.Response) -> requests.Response:
     """Give an answer that is what an app gives for success; raises ArrError for any other."""
     status, where = answer.status_code, _shown(answer.url)
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    words = f"{where} answers {status}: {' '.join(answer.text.split())[:_SHORT]}"
+    words = f"{where} answers {status}: {' '.join(answer.text[:_SHORT].split())}"
     if status in _HEALED_BY_A_NEW_SESSION:
         raise ArrKeyRefused(f"{where} refuses the key ({status})")
-    if status >= _SERVER_ERRORS:  # an app that is starting up has not read the request
-        raise ArrUnavailable(words, again=verb == "GET" or "starting up" in words)
+    if status >= _SERVER_ERRORS:
+        unread = status == _STARTING and "starting up" in words
+        raise ArrUnavailable(words, again=unread or verb == "GET")
     if verb != "GET" and not answer.content:
         answer._content = b"{}"  # noqa: SLF001 - some deletions answer nothing at all
     try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mediapipe.config import Config
     from mediapipe.runner import Context
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 4.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 2.0
 """Seconds between two looks."""
 _LISTING = "10"
 """Seconds that a mount may take for its first listing, which is a call to B2."""

@@ -15,7 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mediapipe import waiting
+from mediapipe import building, waiting
+from mediapipe.config_load import load
 from mediapipe.errors import Unavailable
 from mediapipe.testing.box import Box
 from mediapipe.testing.loopback import free_port
@@ -104,10 +105,13 @@ def test_the_same_answer_is_told_once(sonarr: FakeArr, box: Box) -> None:
 
 def test_more_failures_than_open_a_circuit_are_waited_for(sonarr: FakeArr, box: Box) -> None:
     sonarr.answers = [starting_up("sonarr")] * 6
+    app = building.arr("sonarr", load(str(box.config_path)).arr["sonarr"], waiting=True)
+    for number in range(1, 7):
+        with pytest.raises(Unavailable, match="starting up"):
+            app.ready()
+        assert len(sonarr.asked) == number
 
-    wait(box, "sonarr")
-
-    assert len(sonarr.asked) == 7
+    assert app.ready()
 
 
 def test_an_app_that_starts_later(box: Box, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
 """Verb → the console script and systemd unit that people type."""
 
-INQUIRIES = ("config check", "explain", "history", "lifecycle", "status")
+INQUIRIES = ("config check", "explain", "history", "lifecycle", "status", "wait-for")
 """The verbs that are no jobs."""
 
 _SUMMARIES = {
@@ -46,6 +46,11 @@ _LIFECYCLE = """\
 Shows the lifecycle rules of the bucket, and the one that is offered: a hidden or replaced version
 is kept for 30 days, an unfinished upload for one. With --apply it is set, for our folder alone;
 rules for other folders stay. It needs a key with writeBuckets. No job ever changes a rule."""
+_WAIT_FOR = """\
+Waits until an app answers as itself, to the key or login that is configured: an open port is not
+enough. APP is the NAME of an [arr.NAME], or qbittorrent, sabnzbd, jellyfin or mount (something is
+mounted at [rclone] mount_point, and lists its files). A refused key ends the wait at once. For
+ExecStartPre=, with RestartPreventExitStatus=78."""
 
 _EXPLAIN = """\
 Tells for a file, a folder, a library path, a download or a torrent (by its hash, the beginning of
@@ -116,15 +121,8 @@ def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"mediapipe {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for verb, unit in UNITS.items():
-        one = verbs.add_parser(
-            verb,
-            help=_SUMMARIES[verb],
-            description=f"{_DESCRIPTIONS[verb]}\n\nThe same as `{unit}`.",
-            epilog=_EXIT,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        _add_job_options(one, verb)
-        one.set_defaults(verb=verb)
+        description = f"{_DESCRIPTIONS[verb]}\n\nThe same as `{unit}`."
+        _add_job_options(_add_verb(verbs, verb, _SUMMARIES[verb], description), verb)
     config = verbs.add_parser("config", help="check the configuration")
     checks = config.add_subparsers(title="commands", metavar="COMMAND", required=True)
     check = checks.add_parser(
@@ -153,16 +151,7 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
             _LIFECYCLE,
         ),
     }
-    parsers = {
-        verb: verbs.add_parser(
-            verb,
-            help=summary,
-            description=description,
-            epilog=_EXIT,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        for verb, (summary, description) in words.items()
-    }
+    parsers = {verb: _add_verb(verbs, verb, *about) for verb, about in words.items()}
     parsers["explain"].add_argument("subject", metavar="PATH|HASH|NAME")
     parsers["history"].add_argument("path", nargs="?", metavar="PATH", help="default: all")
     parsers["history"].add_argument(
@@ -174,13 +163,36 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
         "--apply", action="store_true", help="set the rule that is offered"
     )
     for verb, parser in parsers.items():
-        parser.set_defaults(verb=verb)
         if verb == "restore":
             _add_job_options(parser, verb)
         else:
             _add_config(parser)
             shape = "object per line" if verb == "history" else "object"
             parser.add_argument("--json", action="store_true", help=f"answer as one JSON {shape}")
+    wait = _add_verb(verbs, "wait-for", "wait until an app is ready", _WAIT_FOR)
+    wait.add_argument("app", metavar="APP", help="what to wait for")
+    wait.add_argument(
+        "--timeout",
+        type=_plain_seconds,
+        default=Seconds.parse("60s"),
+        metavar="DURATION",
+        help="how long it may take; a plain number is of seconds (default: 60s)",
+    )
+    _add_config(wait)
+
+
+def _add_verb(
+    verbs: argparse._SubParsersAction[_Parser], verb: str, summary: str, description: str
+) -> _Parser:
+    parser = verbs.add_parser(
+        verb,
+        help=summary,
+        description=description,
+        epilog=_EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(verb=verb)
+    return parser
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -231,3 +243,8 @@ def _seconds(text: str) -> Seconds:
         return Seconds.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _plain_seconds(text: str) -> Seconds:
+    """As systemd has it: a number without a unit is of seconds."""
+    return _seconds(f"{text}s" if text.isdecimal() else text)

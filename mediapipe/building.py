@@ -11,9 +11,12 @@ from mediapipe.adapters.jellyfin import Jellyfin
 from mediapipe.adapters.qbittorrent import Qbittorrent
 from mediapipe.adapters.rc import Mount
 from mediapipe.adapters.rclone import Rclone
+from mediapipe.adapters.sabnzbd import Sabnzbd
 from mediapipe.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mediapipe.adapters.arr import Arr
+    from mediapipe.config import ArrConfig, JellyfinConfig, SabnzbdConfig
     from mediapipe.ports import Listener
     from mediapipe.runner import Context
     from mediapipe.units import SecretFile
@@ -51,24 +54,40 @@ def listeners(context: Context) -> tuple[Listener, ...]:
     """
     config = context.config
     mount = Mount(config.rclone.rc_addr, context.state)
-    jellyfin = config.jellyfin
-    if jellyfin is None:
+    if config.jellyfin is None:
         return (mount,)
-    file = jellyfin.api_key_file
-    key = functools.partial(secret, file, "jellyfin.api_key_file")
-    return (mount, Jellyfin(jellyfin, config.rclone.mount_point, key))
+    return (mount, jellyfin(config.jellyfin, config.rclone.mount_point))
+
+
+def jellyfin(settings: JellyfinConfig, mount_point: str) -> Jellyfin:
+    """Build the client of Jellyfin; its secret is read when it is needed."""
+    key = functools.partial(secret, settings.api_key_file, "jellyfin.api_key_file")
+    return Jellyfin(settings, mount_point, key)
+
+
+def sabnzbd(settings: SabnzbdConfig) -> Sabnzbd:
+    """Build the client of SABnzbd; raises ConfigError where its secret is not to be had."""
+    return Sabnzbd(settings, secret(settings.api_key_file, "sabnzbd.api_key_file"))
+
+
+def arr(name: str, settings: ArrConfig, *, waiting: bool = False) -> Arr:
+    """Build the client of `[arr.NAME]`; it reads its key itself, and again where it is refused.
+
+    Raises ConfigError where there can be none.
+    """
+    from mediapipe.adapters.arr import Arr
+
+    key = f"arr.{name}.api_key_file"
+    if not settings.api_key_file:
+        raise ConfigError(f"{key} is blank", hint="its API knows nobody without a key")
+    return Arr(name, settings, _file(settings.api_key_file, key), waiting=waiting)
 
 
 def secret(file: SecretFile, key: str) -> str:
     """Read a secret; blank where none is configured."""
     if not file:
         return ""
-    path = file.path()
-    if path is None:
-        raise ConfigError(
-            f"{key} = {file!r} is a credential, but $CREDENTIALS_DIRECTORY is not set",
-            hint="start the systemd unit, or give an absolute path",
-        )
+    path = _file(file, key)
     try:
         with open(path, encoding="utf-8") as stream:
             value = stream.read().strip()
@@ -77,3 +96,14 @@ def secret(file: SecretFile, key: str) -> str:
     if not value:
         raise ConfigError(f"{key}: {path} is empty")
     return value
+
+
+def _file(file: SecretFile, key: str) -> str:
+    """Give the path of a secret that is configured."""
+    path = file.path()
+    if path is None:
+        raise ConfigError(
+            f"{key} = {file!r} is a credential, but $CREDENTIALS_DIRECTORY is not set",
+            hint="start the systemd unit, or give an absolute path",
+        )
+    return path

@@ -206,6 +206,13 @@ def explain(options: Namespace) -> int:
     return 0
 
 
+def wait_for(options: Namespace) -> int:
+    """Wait until an app is ready, as `waiting` has it."""
+    from mediapipe import waiting
+
+    return waiting.wait_for(options)
+
+
 def _folder(config: Config) -> str:
     """Give the folder of the bucket that all of ours lie in: `media/`, or "" for the bucket."""
     from mediapipe import layout
@@ -234,4 +241,5 @@ VERBS: dict[str, Callable[[Namespace], int]] = {
     "history": history,
     "lifecycle": lifecycle,
     "status": status,
+    "wait-for": wait_for,
 }

@@ -44,6 +44,15 @@ class FakeJellyfin:
         self._thread.join()
         self._http.server_close()
 
+    def info(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Answer who it is, to whom it knows."""
+        if path != f"{self.base}/System/Info":
+            return 404, b""
+        if headers.get("Authorization") != f'MediaBrowser Token="{KEY}"':
+            return 401, b""
+        about = {"Id": "5f", "Version": "12.0.0", "ProductName": "Jellyfin Server"}
+        return 200, json.dumps(about).encode()
+
     def take(self, path: str, headers: Mapping[str, str], content: bytes) -> int:
         """Answer a request with a status, as Jellyfin 12 does."""
         if path != f"{self.base}{_PATH}":
@@ -74,12 +83,22 @@ class _Handler(BaseHTTPRequestHandler):
     jellyfin: FakeJellyfin
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self) -> None:
+        self.jellyfin.asked.append(self.path)
+        status, headers, body = self.jellyfin.answer or (0, {}, b"")
+        if not status:
+            status, body = self.jellyfin.info(self.path, dict(self.headers))
+        self._send(status, headers, body)
+
     def do_POST(self) -> None:
         jellyfin = self.jellyfin
         jellyfin.asked.append(self.path)
         content = self.rfile.read(int(self.headers["Content-Length"]))
         status, headers, body = jellyfin.answer or (0, {}, b"")
         status = status or jellyfin.take(self.path, dict(self.headers), content)
+        self._send(status, headers, body)
+
+    def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

@@ -27,7 +27,7 @@ LAYERS = """
 module               | may import of ours                                       | third parties
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
-plan ports bucket errors records |                                                     |
+plan ports bucket errors records titles |                                                     |
 units names places streams owner lifecycle |                                    |
 disk disk.*          | errors plan disk.*                                       |
 config               | places units                                             |
@@ -49,7 +49,10 @@ jobs.*               | CRAFT layout names runner plan ports disk.* config errors
 adapters             |                                                          |
 adapters.qbittorrent | ports config errors layout plan units adapters.*         | qbittorrentapi
 adapters.http        | errors                                                   | httpx
+adapters.arr         | config errors resilient_arr                              |
+adapters.arr_library | adapters.arr config errors layout titles                 |
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
+resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |
 building             | adapters.* errors latch config units                     |
 progress             | plan                                                     | rich
@@ -62,6 +65,7 @@ explanation          | plan runner                                              
 verdicts             | explanation judging layout names plan                    |
 subjects             | explanation layout names errors records disk.*           |
 explain              | * jobs.*                                                 |
+waiting              | * adapters.* disk.*                                      |
 inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mediapipe.errors import ConfigError, Unavailable
 
@@ -22,6 +22,17 @@ class NotThere(Unavailable):
     """Nothing listens at the address: the service does not run."""
 
 
+def get(
+    service: str,
+    url: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    """Get once; as `post`. No error shows the query, which may hold a secret."""
+    return _sent("GET", service, url, None, query=query, headers=headers or {})
+
+
 def post(
     service: str,
     url: str,
@@ -36,9 +47,15 @@ def post(
     `login` are user and password, `socket` is the path of a Unix socket that stands for the host.
     Raises NotThere, Unavailable where no answer came, ConfigError where nothing can be sent there.
     """
-    with _client(service, url, login, socket) as client:
-        answer = client.post(url, content=content, headers=dict(headers))
-    return answer  # noqa: RET504 - mypy takes the context for one that swallows errors
+    return _sent("POST", service, url, content, headers=headers, login=login, socket=socket)
+
+
+def json_of(answer: httpx.Response) -> Any:
+    """Give the answer's JSON, or None where it is none."""
+    try:
+        return answer.json()
+    except ValueError:
+        return None
 
 
 def download(
@@ -60,6 +77,22 @@ def download(
         else:
             content = answer.read()
     return answer.status_code, content
+
+
+def _sent(
+    method: str,
+    service: str,
+    url: str,
+    content: bytes | None,
+    *,
+    headers: Mapping[str, str],
+    query: Mapping[str, str] | None = None,
+    login: tuple[str, str] | None = None,
+    socket: str | None = None,
+) -> httpx.Response:
+    with _client(service, url, login, socket) as client:
+        answer = client.request(method, url, params=query, content=content, headers=dict(headers))
+    return answer  # noqa: RET504 - mypy takes the context for one that swallows errors
 
 
 @contextlib.contextmanager

@@ -1,0 +1,106 @@
+"""Sonarr, Radarr, Lidarr and Prowlarr through `resilient_arr`: our configuration, our errors."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from mediapipe.errors import ActionFailed, ConfigError, Unavailable
+from mediapipe.resilient_arr import (
+    ArrError,
+    ArrKeyRefused,
+    ArrRejected,
+    ArrStranger,
+    Patience,
+    ResilientArr,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mediapipe.config import ArrConfig
+    from mediapipe.resilient_arr import Counters
+
+_KINDS = ("sonarr", "radarr", "lidarr", "prowlarr")
+
+
+class Arr:
+    """One app, `[arr.NAME]`; its failures are ours.
+
+    Every method raises Unavailable where no sound answer came, ConfigError where the key is wrong,
+    and ActionFailed where the app will not do it.
+    """
+
+    def __init__(self, name: str, config: ArrConfig, key: str, *, waiting: bool = False) -> None:
+        """Nothing is sent or read yet; `key` is the path of the key's file, or of config.xml.
+
+        `waiting`: a call is one attempt, however many failed before. Raises ConfigError where it
+        cannot be told which app it is.
+        """
+        kind = config.kind or name
+        if kind not in _KINDS:
+            raise ConfigError(f"arr.{name}: which app is it?", hint='write kind = "sonarr"')
+        self.name = name
+        self.config = config
+        timeout = max(1, int(config.timeout))
+        patience = Patience(timeout)
+        if waiting:
+            patience = Patience(timeout, tries=1, trips_after=sys.maxsize)
+        known = cast("Literal['sonarr', 'radarr', 'lidarr', 'prowlarr']", kind)
+        self._client = ResilientArr(known, config.url, Path(key), patience)
+
+    @property
+    def kind(self) -> str:
+        """Which app it is: `sonarr`, `radarr`, `lidarr` or `prowlarr`."""
+        return self._client.kind
+
+    @property
+    def counters(self) -> Counters:
+        """What happened since this was made: calls, retries, new sessions, times left alone."""
+        return self._client.counters
+
+    def ready(self) -> str:
+        """Give its version, once it answers to the key as this kind of app."""
+        with self._ours():
+            try:
+                return str(self._client.system_status()["version"])
+            except ArrRejected as error:  # every app has this, so this is none
+                raise ArrStranger(str(error)) from None
+
+    def list(self, path: str, **query: object) -> list[dict[str, Any]]:
+        """Give a list of resources; `path` is below `/api/vN/`."""
+        with self._ours():
+            found: list[dict[str, Any]] = self._client.request("GET", path, list, params=query)
+            return found
+
+    def one(self, path: str) -> dict[str, Any]:
+        """Give one resource, by its number."""
+        with self._ours():
+            found: dict[str, Any] = self._client.request("GET", path, dict)
+            return found
+
+    def change(self, path: str, data: object) -> None:
+        """Put data."""
+        with self._ours():
+            self._client.request("PUT", path, object, data=data)
+
+    @contextlib.contextmanager
+    def _ours(self) -> Iterator[None]:
+        """Turn the client's errors into ours."""
+        try:
+            yield
+        except ArrKeyRefused as error:
+            raise ConfigError(
+                f"{self.name}: {error}",
+                hint=f"name a file with its key (Settings, General) or its own config.xml in "
+                f"[arr.{self.name}] api_key_file",
+            ) from None
+        except ArrRejected as error:
+            raise ActionFailed(f"{self.name}: {error}") from None
+        except ArrError as error:
+            raise Unavailable(
+                f"{self.name}: {error}",
+                hint=f"is it running, and is [arr.{self.name}] url right?",
+            ) from None

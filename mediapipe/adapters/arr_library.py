@@ -1,0 +1,122 @@
+"""Sonarr or Radarr as the port `ArrLibrary`: a title is found by the path of its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mediapipe.config import as_app
+from mediapipe.errors import ActionFailed, ConfigError, Unavailable
+from mediapipe.layout import inside
+from mediapipe.titles import Title
+
+if TYPE_CHECKING:
+    from mediapipe.adapters.arr import Arr
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The names of an app's resources and fields."""
+
+    owners: str
+    files: str
+    owner_id: str
+    part: str
+    switch: str
+    ids: str
+
+
+_WORDS = {
+    "sonarr": _Words(
+        "series", "episodefile", "seriesId", "episode", "episode/monitor", "episodeIds"
+    ),
+    "radarr": _Words("movie", "moviefile", "movieId", "movie", "movie/editor", "movieIds"),
+}
+
+
+class Library:
+    """One app, for one run: what it has is read once, what is monitored each time."""
+
+    def __init__(self, app: Arr) -> None:
+        """Nothing is sent yet; raises ConfigError where the app has neither episodes nor films."""
+        words = _WORDS.get(app.kind)
+        if words is None:
+            raise ConfigError(
+                f"{app.name} is {app.kind}, which has neither episodes nor films",
+                hint="[libraries] arr names a Sonarr or a Radarr",
+            )
+        self._app = app
+        self._words = words
+        self._roots: tuple[str, ...] = ()
+        self._owners: dict[str, int] = {}
+        self._files: dict[int, dict[str, int]] = {}
+
+    def title(self, path: str) -> Title | None:
+        """Give what the file at a path of this host holds; None where the app has no such file."""
+        shown = as_app(path, self._app.config.path_map)
+        try:
+            shown.encode()
+        except UnicodeEncodeError:
+            # JSON cannot hold the name, so the app's answer would not be about this file
+            raise ActionFailed(f"{self._app.name} cannot be asked about {path!r}") from None
+        try:
+            return self._title(shown)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Unavailable(f"{self._app.name}: an answer of another shape ({error})") from None
+
+    def unmonitor(self, title: Title) -> None:
+        """Make the app look for these no more, and see that it has taken it."""
+        if not title.monitored:
+            return
+        data = {self._words.ids: list(title.monitored), "monitored": False}
+        self._app.change(self._words.switch, data)
+        for number in title.monitored:
+            if self._app.one(f"{self._words.part}/{number}").get("monitored") is not False:
+                raise ActionFailed(f"{self._app.name} still monitors {title.name}")
+
+    def _title(self, path: str) -> Title | None:
+        self._read()
+        if not any(inside(path, root) for root in self._roots):
+            raise ConfigError(
+                f"{self._app.name} has no root folder that {path} lies in",
+                hint=f"[arr.{self._app.name}.path_map] maps this host's paths to the app's",
+            )
+        owner = max((one for one in self._owners if inside(path, one)), key=len, default=None)
+        if owner is None:
+            return None
+        number = self._owners[owner]
+        file = self._files_of(number).get(path)
+        if file is None:
+            return None
+        # its own switch may have been turned since the list was read
+        found = self._app.one(f"{self._words.owners}/{number}")
+        parts = [found]
+        if self._words.part != self._words.owners:
+            parts = self._app.list(self._words.part, episodeFileId=file)
+        monitored = tuple(int(one["id"]) for one in parts if _switch(one))
+        return Title(str(found["title"]), monitored, _switch(found) and bool(monitored))
+
+    def _read(self) -> None:
+        if self._roots:
+            return
+        owners = self._app.list(self._words.owners)
+        self._owners = {_plain(one["path"]): int(one["id"]) for one in owners}
+        self._roots = tuple(_plain(one["path"]) for one in self._app.list("rootfolder"))
+
+    def _files_of(self, owner: int) -> dict[str, int]:
+        if owner not in self._files:
+            files = self._app.list(self._words.files, **{self._words.owner_id: owner})
+            self._files[owner] = {str(one["path"]): int(one["id"]) for one in files}
+        return self._files[owner]
+
+
+def _plain(path: str) -> str:
+    return path.rstrip("/")
+
+
+def _switch(resource: dict[str, Any]) -> bool:
+    """Whether a resource is monitored; raises TypeError where it does not tell."""
+    found = resource["monitored"]
+    if not isinstance(found, bool):
+        raise TypeError(f"monitored: {found!r}")
+    return found

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SUFFIX = ".uploaded"
 VERSION = 1
 _NAME_MAX = 255
+_CHARACTER_MAX = 4
+"""Bytes of one character in UTF-8, at most."""
 _MARKER_MAX = 64 << 20
 """Bytes: far above any marker that we write; more is not read into memory."""
 _FOREIGN_MAX = 4096
@@ -84,12 +86,14 @@ class Marker:
 
 def marker_path(item: str) -> str:
     """Give the path of the marker of an item, hashed where the name would be too long."""
-    folder, name = os.path.split(item)
-    marker = name + SUFFIX
-    if len(os.fsencode(marker)) > _NAME_MAX:
-        digest = hashlib.sha1(os.fsencode(name), usedforsecurity=False).hexdigest()
-        marker = f".{digest[:16]}{SUFFIX}"
-    return os.path.join(folder, marker)
+    name = item[item.rfind("/") + 1 :]
+    # most names are short enough in whatever bytes; it is asked for thousands of files in a run
+    if len(name) * _CHARACTER_MAX + len(SUFFIX) > _NAME_MAX:
+        encoded = os.fsencode(name)
+        if len(encoded) + len(SUFFIX) > _NAME_MAX:
+            digest = hashlib.sha1(encoded, usedforsecurity=False).hexdigest()
+            return f"{item[: len(item) - len(name)]}.{digest[:16]}{SUFFIX}"
+    return item + SUFFIX
 
 
 def read(path: str) -> Marker | None:

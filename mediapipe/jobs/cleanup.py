@@ -207,8 +207,9 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
     chosen = [*going, *orphans]
     staying = frozenset(world.names) - {one.key for one in chosen}
     actions = list(disproved.values())
-    for number, candidate in enumerate(chosen):
-        later = frozenset(one.key for one in chosen[number + 1 :])
+    later = {one.key for one in chosen}
+    for candidate in chosen:
+        later.remove(candidate.key)
         actions += steps.of(candidate, later, staying)
         kept += [
             Kept(holding.path, f"the torrent {world.names[hash_]} holds it too")

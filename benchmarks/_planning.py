@@ -41,10 +41,11 @@ class Services:
         self._lists = {one["hash"]: one["files"] for one in data["torrents"]}
         # those that are due are as large as those that are not
         step = len(data["torrents"]) // max(self._due, 1)
+        due = range(0, step * self._due, step)
         listed = tuple(
             Torrent(
                 one["hash"], one["name"], one["category"], "stalledUP", 1.0, 0, one["save_path"],
-                len(one["files"]), WEEK if number % step == 0 and number < step * self._due else 60, 1.0, 1,
+                len(one["files"]), WEEK if number in due else 60, 1.0, 1,
             )
             for number, one in enumerate(data["torrents"])
         )  # fmt: skip

@@ -13,7 +13,8 @@ from mediapipe.layout import item_finder, item_of
 from mediapipe.plan import duration, human
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Set
+    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from mediapipe.folders import Folders
     from mediapipe.holdings import Candidate, Holding
@@ -106,7 +107,9 @@ class Steps:
         self._objects = objects
         self._gone: set[str] = set(gone)
 
-    def of(self, candidate: Candidate, later: Set[str], staying: Set[str]) -> list[Delete]:
+    def of(
+        self, candidate: Candidate, later: AbstractSet[str], staying: AbstractSet[str]
+    ) -> list[Delete]:
         """Give the steps of a candidate.
 
         `staying` are the hashes of torrents that keep what they hold; `later` those that go

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk import marker
-from mediapipe.disk.index import File, find_links, is_empty, look, walk
+from mediapipe.disk.index import File, is_empty, look, walk
+from mediapipe.disk.links import find_links
 from mediapipe.disk.mounts import mounts, why_inodes_untrusted
 from mediapipe.names import matcher
 from mediapipe.plan import shown
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mediapipe.history import History
     from mediapipe.ports import Torrent
     from mediapipe.records import Intent
+    from mediapipe.surroundings import Surroundings
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,13 @@ class Candidate:
     """Why an orphan has to wait; empty where it has not."""
 
 
-def of_torrent(torrent: Torrent, claims: Claims, config: Config, seeded: float) -> Candidate:
+def of_torrent(torrent: Torrent, claims: Claims, around: Surroundings, seeded: float) -> Candidate:
     """Look at the files of a due torrent."""
+    completed = around.config.paths.completed
     # names that differ in a torrent may be one on disk: qBittorrent maps what it cannot write
     listed = {one.path: one for one in claims.files[torrent.hash]}
     holdings = tuple(
-        _hold(
-            one.path, config.paths.completed, config, wanted=one.wanted, finished=one.progress == 1
-        )
+        _hold(one.path, completed, around, wanted=one.wanted, finished=one.progress == 1)
         for one in listed.values()
     )
     return Candidate(torrent.hash, torrent.name, torrent, torrent.category, holdings, seeded=seeded)
@@ -98,13 +99,14 @@ def _is_left(intent: Intent, reserved: frozenset[str]) -> bool:
     return False
 
 
-def of_intent(intent: Intent, config: Config) -> Candidate:
+def of_intent(intent: Intent, around: Surroundings) -> Candidate:
     """Look at what is left of a deletion that was begun."""
+    config = around.config
     roots = [*(library.root for library in config.libraries.values()), config.paths.completed]
     found = []
     for path, identity in intent.paths.items():
         held = _hold(
-            path, next((one for one in roots if layout.inside(path, one)), roots[-1]), config
+            path, next((one for one in roots if layout.inside(path, one)), roots[-1]), around
         )
         if held.file is not None and held.file.identity == identity:
             # it needed no proof when its torrent could still tell
@@ -114,8 +116,9 @@ def of_intent(intent: Intent, config: Config) -> Candidate:
     return Candidate(f"intent {intent.id}", intent.name, None, category, tuple(found), intent.id)
 
 
-def of_orphan(path: str, category: str, config: Config, grace: str) -> Candidate:
+def of_orphan(path: str, category: str, around: Surroundings, grace: str) -> Candidate:
     """Look at an entry below completed that no torrent holds."""
+    config = around.config
     ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
     found = []
     unreadable: list[str] = []
@@ -126,10 +129,10 @@ def of_orphan(path: str, category: str, config: Config, grace: str) -> Candidate
             if unfinished(entry.name):
                 found.append(Holding(entry.path, None, "is not finished"))
             elif not ignored(entry.name):
-                found.append(_hold(entry.path, config.paths.completed, config))
+                found.append(_hold(entry.path, config.paths.completed, around))
     found += [Holding(path, None, f"unreadable: {line}") for line in unreadable]
     if not folders:
-        found.append(_hold(path, config.paths.completed, config))
+        found.append(_hold(path, config.paths.completed, around))
     return Candidate(path, path, None, category, tuple(found), grace=grace)
 
 
@@ -144,29 +147,16 @@ def _category_of(path: str, config: Config) -> str:
 
 
 def _hold(
-    path: str, root: str, config: Config, *, wanted: bool = True, finished: bool = True
+    path: str, root: str, around: Surroundings, *, wanted: bool = True, finished: bool = True
 ) -> Holding:
     if not layout.inside(path, root) or os.path.normpath(path) != path:
         return Holding(path, None, f"{shown(path)} lies outside {root}", wanted, finished)
     try:
-        trouble = _why_elsewhere(path, root, config)
+        trouble = around.why_elsewhere(path, root)
         return Holding(path, look(path), trouble, wanted, finished)
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
         return Holding(path, None, f"cannot be read: {words}", wanted, finished)
-
-
-def _why_elsewhere(path: str, root: str, config: Config) -> str:
-    """Tell where a link leads a path, or give an empty string.
-
-    The roots and the category folders may be links, as their owner wants; what lies below may not.
-    """
-    folders = (*layout.download_folders(config), root)
-    base = next(folder for folder in folders if layout.inside(path, folder))
-    folder = os.path.dirname(path)
-    straight = os.path.normpath(os.path.join(os.path.realpath(base), os.path.relpath(folder, base)))
-    real = os.path.realpath(folder)
-    return "" if real == straight else f"a link leads it to {shown(real)}"
 
 
 def orphan_items(
@@ -214,15 +204,22 @@ def _upward(path: str, root: str) -> Iterator[str]:
 
 
 def complete(
-    candidates: Sequence[Candidate], claims: Claims, config: Config, history: History
+    candidates: Sequence[Candidate], claims: Claims, around: Surroundings, history: History
 ) -> tuple[Candidate, ...]:
     """Add links, proofs and claims to the files of the candidates, by one walk over all roots."""
+    config = around.config
     roots = [*(library.root for library in config.libraries.values()), config.paths.completed]
     table = mounts()
     untrusted = {root: why_inodes_untrusted(root, table) for root in roots}
     trouble = next((reason for reason in untrusted.values() if reason), "")
     files = [one.file for candidate in candidates for one in candidate.holdings if one.file]
-    links = find_links(roots, files)
+    rows = {file.identity: tuple(_rows(file, history)) for file in files}
+    sound = [one.path for candidate in candidates for one in candidate.holdings if not one.trouble]
+    likely = [
+        *map(os.path.dirname, sound),
+        *(folder for row in rows.values() for folder in around.likely_folders(row)),
+    ]
+    links = find_links(roots, files, likely)
     prefix = layout.address(config.rclone.remote, "")
 
     def finished(holding: Holding) -> Holding:
@@ -233,7 +230,7 @@ def complete(
         names = links.names.get(file.inode, ()) if file.links > 1 else (holding.path,)
         known = {
             proof
-            for proof in (*_rows(file, history), *_marked(file, names, config))
+            for proof in (*rows[file.identity], *_marked(file, names, around))
             if proof.objects and all(one.remote.startswith(prefix) for one in proof.objects)
         }
         return replace(
@@ -260,14 +257,12 @@ def _bare(one: Proven | marker.Extracted) -> Proven:
     return Proven(one.remote, one.size, one.sha1)
 
 
-def _marked(file: File, names: Iterable[str], config: Config) -> Iterator[Proof]:
+def _marked(file: File, names: Iterable[str], around: Surroundings) -> Iterator[Proof]:
     """Give what the markers beside the file's names, and of the items they lie in, say of it."""
     for name in names:
-        for item in {name, layout.item_of(name, config)}:
-            try:
-                found = marker.read(marker.marker_path(item))
-            except OSError:
-                continue
+        for item in around.items(name):
+            beside = around.marker(item)
+            found = beside and beside[1]
             own = os.path.basename(name) if item == name else name[len(item) + 1 :]
             for entry in found.files if found else ():
                 if found and entry.path == own and entry.identity == file.identity:

@@ -11,6 +11,8 @@ import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from mediapipe.disk.index import file_from
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -101,6 +103,12 @@ def read(path: str) -> Marker | None:
 
     Raises OSError where it could not be read.
     """
+    found = read_file(path)
+    return found and found[1]
+
+
+def read_file(path: str) -> tuple[File, Marker | None] | None:
+    """Read a marker as `read` does, and give the file itself too."""
     try:
         # a fifo or a link in a marker's place must neither hang nor lead elsewhere
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
@@ -111,7 +119,8 @@ def read(path: str) -> Marker | None:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "is no regular file", path)
     with os.fdopen(descriptor, "rb") as file:
-        return None if found.st_size > _MARKER_MAX else _parse(file.read())
+        said = None if found.st_size > _MARKER_MAX else _parse(file.read())
+        return file_from(path, found), said
 
 
 def _parse(raw: bytes) -> Marker | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mediapipe.disk.index import look
 from mediapipe.errors import Unavailable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from mediapipe.disk.index import File, Inode
-    from mediapipe.ports import Torrent, TorrentClient, TorrentFile
+    from mediapipe.ports import Torrent, TorrentFile
 
 _WITHOUT_METADATA = frozenset({"metaDL", "forcedMetaDL", "downloadingMetadata"})
 
@@ -37,14 +37,20 @@ class Claims:
         return self.paths.get(path, frozenset()) | by_inode
 
 
-def claims_of(torrents: Iterable[Torrent], client: TorrentClient) -> Claims:
+class Lister(Protocol):
+    """What tells the files of a torrent: qBittorrent itself, or one that remembers."""
+
+    def files(self, torrent: Torrent) -> tuple[TorrentFile, ...]: ...
+
+
+def claims_of(torrents: Iterable[Torrent], lister: Lister) -> Claims:
     """Read the file list of every torrent. Raises Unavailable where one is not to be had."""
     files: dict[str, tuple[TorrentFile, ...]] = {}
     paths: dict[str, set[str]] = defaultdict(set)
     inodes: dict[Inode, set[str]] = defaultdict(set)
     blind = ""
     for torrent in torrents:
-        listed = client.files(torrent)
+        listed = lister.files(torrent)
         if not listed and torrent.size > 0 and torrent.state not in _WITHOUT_METADATA:
             raise Unavailable(
                 f"qBittorrent lists no files for the torrent {torrent.name}",

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mediapipe import database
+from mediapipe.file_lists import FileLists
 from mediapipe.records import Intent, Pause, Proof, Proven, Sighting, Wanted
 from mediapipe.runs import Runs, storable
 
@@ -24,7 +25,7 @@ _MAX_STEP = 1800
 has not seeded for a week."""
 
 
-class History(Runs):
+class History(Runs, FileLists):
     """The open database. Every write is committed, durably, before the method returns."""
 
     @contextlib.contextmanager

@@ -12,6 +12,7 @@ from mediapipe.deletion import Delete, Steps, void_markers
 from mediapipe.errors import Unavailable
 from mediapipe.folders import Folders, read_folders
 from mediapipe.judging import Rules, leftovers, why_keep, why_not_due, why_unproven
+from mediapipe.listing import Lists
 from mediapipe.plan import Kept, Plan, clock, duration
 from mediapipe.remembering import trigger
 from mediapipe.runner import Context, Report, execute
@@ -109,7 +110,9 @@ def scan(
         history.sight("orphan", (), now)
         history.want(())
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
-    claims = claims_of(torrents, client)
+    lists = Lists(client, history, {torrent.hash for torrent in due})
+    claims = claims_of(torrents, lists)
+    lists.remember(torrents)
     around = Surroundings(config)
     if claims.blind:
         refused = refused or f"no orphan is touched: {claims.blind}"

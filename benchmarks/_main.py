@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -31,6 +32,8 @@ def main(
     parser.add_argument("--folder", help="where to write the trees; default: a temporary folder")
     parser.add_argument("--write", action="store_true", help="put the table into docs")
     options = parser.parse_args()
+    # what is installed has its modules compiled
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     if options.write and (options.parts or options.quick):

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mediapipe import layout
+from mediapipe.cli import collect_rarely
 from mediapipe.config_load import load
 from mediapipe.jobs import cleanup
 from mediapipe.judging import Rules
@@ -79,6 +80,7 @@ class Services:
 
 def main() -> None:
     """Plan once."""
+    collect_rarely()
     path, torrents, due = sys.argv[1:]
     config = load(path)
     services: Any = Services(torrents, int(due))

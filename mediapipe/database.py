@@ -68,9 +68,9 @@ def connect(folder: str) -> sqlite3.Connection:
 
 
 def copy(folder: str) -> sqlite3.Connection:
-    """Copy the database into memory, or make an empty one there. Raises Unavailable."""
+    """Copy the database for ourselves alone, or make an empty one. Raises Unavailable."""
     path = os.path.join(folder, NAME)
-    connection = _open(":memory:")
+    connection = _open("")  # in a file without a name, so that a long history fills no memory
     try:
         while not _filled(connection, path):
             pass

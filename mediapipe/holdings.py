@@ -167,7 +167,12 @@ def orphan_items(
     An entry of which a torrent holds any part, by path or by inode, is no orphan; nor is one that
     is unfinished.
     """
-    held = {parent for path in claims.paths for parent in _upward(path, config.paths.completed)}
+    held: set[str] = set()
+    for path in claims.paths:
+        folder = path
+        while folder not in held and layout.inside(folder, config.paths.completed):
+            held.add(folder)
+            folder = os.path.dirname(folder)
     for path, category in entries(config, unreadable):
         if path not in held:
             yield path, category
@@ -197,12 +202,6 @@ def entries(config: Config, unreadable: list[str]) -> Iterator[tuple[str, str]]:
                 yield path, category
 
 
-def _upward(path: str, root: str) -> Iterator[str]:
-    while layout.inside(path, root):
-        yield path
-        path = os.path.dirname(path)
-
-
 def complete(
     candidates: Sequence[Candidate], claims: Claims, around: Surroundings, history: History
 ) -> tuple[Candidate, ...]:
@@ -213,12 +212,10 @@ def complete(
     untrusted = {root: why_inodes_untrusted(root, table) for root in roots}
     trouble = next((reason for reason in untrusted.values() if reason), "")
     files = [one.file for candidate in candidates for one in candidate.holdings if one.file]
-    rows = {file.identity: tuple(_rows(file, history)) for file in files}
+    rows = history.proofs_of({file.identity for file in files})
     sound = [one.path for candidate in candidates for one in candidate.holdings if not one.trouble]
-    likely = [
-        *map(os.path.dirname, sound),
-        *(folder for row in rows.values() for folder in around.likely_folders(row)),
-    ]
+    places = [proof.place for proofs in rows.values() for proof in proofs]
+    likely = [*map(os.path.dirname, sound), *around.likely_folders(places)]
     links = find_links(roots, files, likely)
     prefix = layout.address(config.rclone.remote, "")
 
@@ -230,7 +227,7 @@ def complete(
         names = links.names.get(file.inode, ()) if file.links > 1 else (holding.path,)
         known = {
             proof
-            for proof in (*rows[file.identity], *_marked(file, names, around))
+            for proof in (*_bared(rows.get(file.identity, ())), *_marked(file, names, around))
             if proof.objects and all(one.remote.startswith(prefix) for one in proof.objects)
         }
         return replace(
@@ -247,8 +244,8 @@ def complete(
     )
 
 
-def _rows(file: File, history: History) -> Iterator[Proof]:
-    for row in history.proofs(file.identity):
+def _bared(rows: Iterable[Proof]) -> Iterator[Proof]:
+    for row in rows:
         yield Proof(row.place, tuple(_bare(one) for one in row.objects))
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from mediapipe.config import Config
     from mediapipe.disk.index import File
-    from mediapipe.records import Proof
 
 
 class Surroundings:
@@ -26,6 +25,7 @@ class Surroundings:
         self.item_of = layout.item_finder(config)
         self._bases = layout.download_folders(config)
         self._elsewhere: dict[tuple[str, str], str] = {}
+        self._links: dict[tuple[str, str], bool] = {}
         self._names: dict[str, frozenset[str] | None] = {}
         self._markers: dict[str, tuple[File, marker.Marker | None] | None] = {}
         self._libraries = [
@@ -72,21 +72,36 @@ class Surroundings:
         The roots and the category folders may be links, as their owner wants; what lies below may
         not.
         """
-        base = next(one for one in (*self._bases, root) if layout.inside(path, one))
-        folder = os.path.dirname(path)
-        key = (folder, base)
+        key = (path[: path.rfind("/")], root)
         if key not in self._elsewhere:
-            below = os.path.relpath(folder, base)
-            straight = os.path.normpath(os.path.join(os.path.realpath(base), below))
-            real = os.path.realpath(folder)
-            self._elsewhere[key] = "" if real == straight else f"a link leads it to {shown(real)}"
+            base = next(one for one in (*self._bases, root) if layout.inside(path, one))
+            self._elsewhere[key] = self._why_folder_elsewhere(key[0], base)
         return self._elsewhere[key]
 
-    def likely_folders(self, proofs: Iterable[Proof]) -> Iterator[str]:
-        """Give the library folders in which a file lay when it was proven."""
-        for proof in proofs:
+    def _why_folder_elsewhere(self, folder: str, base: str) -> str:
+        if not self._is_link_between(folder, base):
+            return ""
+        below = os.path.relpath(folder, base)
+        straight = os.path.normpath(os.path.join(os.path.realpath(base), below))
+        real = os.path.realpath(folder)
+        return "" if real == straight else f"a link leads it to {shown(real)}"
+
+    def _is_link_between(self, folder: str, base: str) -> bool:
+        """Whether a folder, or one above it and below `base`, is a link."""
+        if not layout.inside(folder, base):
+            return False
+        key = (folder, base)
+        if key not in self._links:
+            above = folder[: folder.rfind("/")]
+            self._links[key] = os.path.islink(folder) or self._is_link_between(above, base)
+        return self._links[key]
+
+    def likely_folders(self, places: Iterable[str]) -> Iterator[str]:
+        """Give the library folders in which files lay when they were proven under these names."""
+        for place in {place[: place.rfind("/") + 1] for place in places}:
             for start, root in self._libraries:
-                if proof.place.startswith(start):
-                    path = f"{root}/{proof.place[len(start) :]}"
-                    if os.path.normpath(path) == path and not self.why_elsewhere(path, root):
-                        yield os.path.dirname(path)
+                if place.startswith(start):
+                    folder = f"{root}/{place[len(start) :]}".rstrip("/")
+                    straight = os.path.normpath(folder) == folder
+                    if straight and not self.why_elsewhere(f"{folder}/", root):
+                        yield folder

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from mediapipe.disk.index import look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,8 +37,8 @@ class _Seen:
     """What some folders had in them."""
 
     folders: list[str]
-    hits: list[File]
-    """Names whose inode number is one of those that are searched; in any file system."""
+    hits: list[tuple[str, Inode]]
+    """Names of files whose inode number is one of those that are searched; on any device."""
     unreadable: list[str]
 
 
@@ -52,13 +51,13 @@ class _Search:
         self.names: dict[Inode, list[str]] = defaultdict(list)
         self.unreadable: list[str] = []
 
-    def take(self, hits: Iterable[File]) -> None:
-        for file in hits:
-            if file.inode in self.left:
-                names = self.names[file.inode]
-                names.append(file.path)
-                if len(names) == self.left[file.inode]:
-                    del self.left[file.inode]
+    def take(self, hits: Iterable[tuple[str, Inode]]) -> None:
+        for path, inode in hits:
+            if inode in self.left:
+                names = self.names[inode]
+                names.append(path)
+                if len(names) == self.left[inode]:
+                    del self.left[inode]
 
 
 def find_links(roots: Iterable[str], wanted: Iterable[File], likely: Iterable[str] = ()) -> Links:
@@ -133,8 +132,8 @@ def _read(folders: Sequence[str], numbers: AbstractSet[int]) -> _Seen:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.inode() in numbers and (file := _looked_at(entry.path)):
-                        found.hits.append(file)
+                    if entry.inode() in numbers and (inode := _inode_of(entry.path)):
+                        found.hits.append((entry.path, inode))
                     elif entry.is_dir(follow_symlinks=False):
                         found.folders.append(entry.path)
         except OSError as error:
@@ -142,9 +141,10 @@ def _read(folders: Sequence[str], numbers: AbstractSet[int]) -> _Seen:
     return found
 
 
-def _looked_at(path: str) -> File | None:
-    """Give the file of a name, or None where it is something else, or out of sight."""
+def _inode_of(path: str) -> Inode | None:
+    """Give the inode of a file, or None where it is something else, or out of sight."""
     try:
-        return look(path)
+        found = os.lstat(path)
     except OSError:
         return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None

@@ -114,13 +114,15 @@ def read_file(path: str) -> tuple[File, Marker | None] | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", path)
+        # one bare read: thousands of markers are read in a run, and each is short
+        raw = b"" if found.st_size > _MARKER_MAX else os.read(descriptor, found.st_size)
+    finally:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no regular file", path)
-    with os.fdopen(descriptor, "rb") as file:
-        said = None if found.st_size > _MARKER_MAX else _parse(file.read())
-        return file_from(path, found), said
+    return file_from(path, found), _parse(raw)
 
 
 def _parse(raw: bytes) -> Marker | None:
@@ -154,7 +156,7 @@ _OBJECT: dict[str, type] = {"remote": str, "size": int, "sha1": str}
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError(value)
-    if isinstance(value, str):
+    if isinstance(value, str) and not value.isascii():
         os.fsencode(value)  # half a character is no name: UnicodeEncodeError, a ValueError
     return value
 

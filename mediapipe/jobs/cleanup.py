@@ -14,7 +14,6 @@ from mediapipe.folders import Folders, read_folders
 from mediapipe.judging import Rules, leftovers, why_keep, why_not_due, why_unproven
 from mediapipe.listing import Lists
 from mediapipe.plan import Kept, Plan, clock, duration
-from mediapipe.remembering import trigger
 from mediapipe.runner import Context, Report, execute
 from mediapipe.surroundings import Surroundings
 
@@ -71,7 +70,10 @@ def run(
 
     def apply(actions: Sequence[Delete]) -> Iterator[Result]:
         layout.adopt(roots, history)
-        trigger(context)
+        if history.wanted():  # what tells upload of it costs a fifth of this job's start
+            from mediapipe.remembering import trigger
+
+            trigger(context)
         if actions:
             from mediapipe.removing import remove_all
 

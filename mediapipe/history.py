@@ -54,7 +54,7 @@ class History(Runs, FileLists):
             " ON inode = json_extract(one.value, '$[0]') AND mtime_ns = json_extract(one.value, "
             "'$[2]') AND proofs.size = json_extract(one.value, '$[1]') CROSS JOIN objects"
             " ON proof = proofs.id ORDER BY proven_at DESC, proofs.id, remote",
-            (json.dumps(list(wanted)),),
+            (json.dumps(sorted(wanted)),),  # in the order of the index
         )
         found: dict[Identity, dict[int, tuple[str, list[Proven]]]] = {}
         for *key, number, place, remote, length, sha1, file_id, readback in rows:

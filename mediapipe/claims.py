@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from mediapipe.disk.index import look
@@ -43,8 +44,13 @@ class Lister(Protocol):
     def files(self, torrent: Torrent) -> tuple[TorrentFile, ...]: ...
 
 
-def claims_of(torrents: Iterable[Torrent], lister: Lister) -> Claims:
-    """Read the file list of every torrent. Raises Unavailable where one is not to be had."""
+def claims_of(
+    torrents: Iterable[Torrent], lister: Lister, seen: Mapping[str, File] = MappingProxyType({})
+) -> Claims:
+    """Read the file list of every torrent. Raises Unavailable where one is not to be had.
+
+    `seen` are files by path that the lister has just looked at itself.
+    """
     files: dict[str, tuple[TorrentFile, ...]] = {}
     paths: dict[str, set[str]] = defaultdict(set)
     inodes: dict[Inode, set[str]] = defaultdict(set)
@@ -62,7 +68,7 @@ def claims_of(torrents: Iterable[Torrent], lister: Lister) -> Claims:
             path = os.path.normpath(one.path)
             paths[path].add(torrent.hash)
             try:
-                there = look(path)
+                there = seen.get(path) or look(path)
             except OSError:
                 continue
             if there is not None:

@@ -28,6 +28,8 @@ class Lists:
         self._client, self._history, self._anew = client, history, anew
         self._known = history.file_lists()
         self._new: dict[str, FileList] = {}
+        self.seen: dict[str, File] = {}
+        """Path → file, of all that was looked at to believe a list."""
 
     def files(self, torrent: Torrent) -> tuple[TorrentFile, ...]:
         """Give the files of a torrent. Raises Unavailable where they are not to be had."""
@@ -37,7 +39,7 @@ class Lists:
             and torrent.hash not in self._anew
             and torrent.complete
             and known.stamp == _stamp(torrent)
-            and all(_lies_there(path, file) for path, file in known.files.items())
+            and all(self._lies_there(path, file) for path, file in known.files.items())
         ):
             return tuple(
                 TorrentFile(path, file[1], True, 1.0) for path, file in known.files.items()
@@ -54,6 +56,13 @@ class Lists:
             with self._history.together():
                 self._history.forget_file_lists(gone)
                 self._history.remember_file_lists(self._new)
+
+    def _lies_there(self, path: str, identity: Identity) -> bool:
+        file = _seen(path)
+        if file is None or file.identity != identity:
+            return False
+        self.seen[path] = file
+        return True
 
 
 def _stamp(torrent: Torrent) -> str:
@@ -73,11 +82,6 @@ def _as_on_disk(listed: Sequence[TorrentFile]) -> dict[str, Identity]:
             return {}
         found[one.path] = file.identity
     return found
-
-
-def _lies_there(path: str, identity: Identity) -> bool:
-    file = _seen(path)
-    return file is not None and file.identity == identity
 
 
 def _seen(path: str) -> File | None:

@@ -113,7 +113,7 @@ def scan(
         history.want(())
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
     lists = Lists(client, history, {torrent.hash for torrent in due})
-    claims = claims_of(torrents, lists)
+    claims = claims_of(torrents, lists, lists.seen)
     lists.remember(torrents)
     around = Surroundings(config)
     if claims.blind:

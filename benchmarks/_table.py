@@ -41,7 +41,9 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         goal = "" if self.goal is None else f"≤ {self.goal:g}"
         verdict = "" if self.goal is None else "MISSED" if self.missed else "met"
-        ratio = f"{self.ratio:.2f}" if self.ratio >= _SMALL else f"{self.ratio:.2g}"
+        ratio = (
+            f"{self.ratio:.2f}" if self.ratio >= _SMALL or not self.ratio else f"{self.ratio:.2g}"
+        )
         return (self.what, self.ours, self.other, ratio, goal, verdict)
 
 

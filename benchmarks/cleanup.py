@@ -59,7 +59,8 @@ class Tree:
         self.list = folder / "torrents.json"
         sha1 = "42099b4af021e53fd8fd4e056c2568d7c2e3ffa8"  # of the one byte that each file is
         self.list.write_text(json.dumps({"sha1": sha1, "torrents": torrents}))
-        self.files = [path for one in torrents[: sizes.each] for path, _size in one["files"]]
+        some = torrents[:: max(len(torrents) // sizes.each, 1)][: sizes.each]
+        self.files = [path for one in some for path, _size in one["files"]]
         self.roots = [str(self.box.tv), str(self.box.movies), str(self.box.completed)]
         self.folders = folders(self.box)
         remember(self.box, files)
@@ -100,13 +101,14 @@ def warm(folder: Path, sizes: Sizes, rounds: int) -> Iterator[Row]:
         tree = Tree(folder / f"{count}", count, sizes)
         what = f"{count:,} files in {tree.folders:,} folders"
         yield from _plans(tree, what, sizes, rounds)
-        yield _one_by_one(tree, what, sizes)
+        yield _one_by_one(tree, what, sizes, rounds)
         most = peaks(tree.command(sizes.due), 600).own
         told = f"{most:.0f} MiB"
         limit = f"{MOST_MEMORY} MiB"
         yield Row(f"memory, {sizes.due:,} due, {what}", told, limit, most / MOST_MEMORY, 1.0)
         asked = tree.plan(0)[1]["asked"]
         yield Row(f"file lists asked for, none due, {what}", str(asked), "none", float(asked), 0.0)
+        yield _lost(tree, what, sizes, rounds)
 
 
 def _plans(tree: Tree, what: str, sizes: Sizes, rounds: int) -> Iterator[Row]:
@@ -122,22 +124,27 @@ def _plans(tree: Tree, what: str, sizes: Sizes, rounds: int) -> Iterator[Row]:
     for due, ours in zip((f"{sizes.due:,}", "1", "none"), plans, strict=True):
         yield against(f"planning, {due} due, {what}", ours, floor, one_find, 1.0)
         yield against(f"planning, {due} due, {what}", ours, printf, stat_find, 0.5)
-    start, inum, lost = interleaved(
-        rounds, measures[0], measures[1], functools.partial(tree.walked, sizes.due)
+
+
+def _lost(tree: Tree, what: str, sizes: Sizes, rounds: int) -> Row:
+    """Hold the walk against a find; the history is not there any more then."""
+    find, lost = interleaved(
+        rounds,
+        functools.partial(tree.find, "-inum", "1"),
+        functools.partial(tree.walked, sizes.due),
     )
-    floor = [one + two for one, two in zip(start, inum, strict=True)]
     name = f"planning, {sizes.due:,} due, history lost, {what}"
-    yield against(name, lost, floor, one_find, None)
+    return against(name, lost, find, "`find -inum`", None)
 
 
-def _one_by_one(tree: Tree, what: str, sizes: Sizes) -> Row:
+def _one_by_one(tree: Tree, what: str, sizes: Sizes, rounds: int) -> Row:
     """Hold planning against a find for each file, of which some are measured."""
     numbers = [str(os.stat(path).st_ino) for path in tree.files]
     some = numbers[:: max(len(numbers) // sizes.finds, 1)][: sizes.finds]
     spent = sum(tree.find("-inum", number) for number in some) * len(numbers) / len(some)
-    ours = tree.planned(sizes.each)
+    ours = [tree.planned(sizes.each) for _ in range(rounds)]
     name = f"{len(numbers)} × `find -inum`, of which {len(some)} were measured"
-    return against(f"planning, {sizes.each} due, {what}", [ours], [spent], name, 0.0033)
+    return against(f"planning, {sizes.each} due, {what}", ours, [spent] * rounds, name, 0.0033)
 
 
 def cold(folder: Path, sizes: Sizes, rounds: int) -> Iterator[Row]:

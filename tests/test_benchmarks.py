@@ -34,10 +34,10 @@ CLEANUP = {
         for tree in TREES
         for row in (
             *(f"planning, {due} due" for due in (5, 5, 1, 1, "none", "none")),
-            "planning, 5 due, history lost",
             "planning, 4 due",
             "memory, 5 due",
             "file lists asked for, none due",
+            "planning, 5 due, history lost",
         )
     ],
     "cold": [f"planning, cold, 5 due, {TREES[0]}"],

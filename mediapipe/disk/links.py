@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections import defaultdict
 from dataclasses import dataclass
+from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from mediapipe.disk.index import File, Inode
 
 _PROBE = 64
-"""Folders that are timed before it is decided whether several threads read on."""
-_COLD = 40e-6
-"""Seconds per folder: what the kernel has in its cache takes a quarter of it."""
+"""Folders that are read before it is decided whether several threads read on."""
+_COLD = 1
+"""Blocks that came from a disk, per folder; what the kernel has in its cache costs none. A clock
+would take a busy machine for a slow disk, and threads are slower where nothing is waited for."""
 _THREADS = 8
 _BATCH = 16
 """Folders that one thread reads at a time, so that handing them over costs little beside it."""
@@ -93,7 +94,7 @@ def _read_likely(search: _Search, likely: Iterable[str]) -> None:
 
 
 def _walk(search: _Search, pending: list[str]) -> None:
-    started, count, probing = time.perf_counter(), 0, True
+    before, count, probing = getrusage(RUSAGE_SELF).ru_inblock, 0, True
     while pending and search.left:
         # few at first, since the counts may soon be met
         size = max(1, min(count, _PROBE))
@@ -106,7 +107,7 @@ def _walk(search: _Search, pending: list[str]) -> None:
         count += len(some)
         if probing and count >= _PROBE:
             probing = False
-            if time.perf_counter() - started > count * _COLD:
+            if getrusage(RUSAGE_SELF).ru_inblock - before >= count * _COLD:
                 _walk_cold(search, pending)
                 return
 

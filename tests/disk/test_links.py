@@ -60,7 +60,7 @@ def test_a_folder_by_two_names_counts_once(tmp_path: Path) -> None:
 
 
 def test_threads_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cold cache cannot be had on demand: any folder counts as slow here."""
+    """A cold cache cannot be had on demand: any folder counts as slow."""
     files = [
         linked(tmp_path / "completed" / f"{number}" / "a.mkv", tmp_path / "tv" / f"{number}" / "b")
         for number in range(300)
@@ -68,7 +68,7 @@ def test_threads_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     roots = [str(tmp_path / "completed"), str(tmp_path / "tv"), str(tmp_path / "gone")]
     files.append(linked(tmp_path / "tv" / "x" / "c", tmp_path / "elsewhere" / "d"))
     warm = find_links(roots, files)
-    monkeypatch.setattr(links, "_COLD", 0.0)
+    monkeypatch.setattr(links, "_COLD", 0)
     cold = find_links(roots, files)
     assert {inode: sorted(names) for inode, names in cold.names.items()} == {
         inode: sorted(names) for inode, names in warm.names.items()

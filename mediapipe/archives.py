@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import struct
-import zipfile
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from mediapipe.plan import human, shown
 
 if TYPE_CHECKING:
+    import zipfile
     from collections.abc import Iterable, Mapping
 
     from mediapipe.ports import Listing, Member
@@ -91,6 +90,9 @@ def unaccounted(listing: Listing, path: str, size: int) -> bool:
     What stands behind an archive in one file, or in a directory that the list leaves out, is not
     extracted, and nothing would be left of it. Raises OSError where the file cannot be read.
     """
+    import struct
+    import zipfile
+
     names = sorted(member.name for member in listing.members if not member.folder)
     if zipfile.is_zipfile(path):
         try:

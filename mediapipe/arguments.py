@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
 """Verb → the console script and systemd unit that people type."""
 
-INQUIRIES = ("config check", "lifecycle", "status")
+INQUIRIES = ("config check", "explain", "history", "lifecycle", "status")
 """The verbs that are no jobs."""
 
 _SUMMARIES = {
@@ -47,6 +47,21 @@ Shows the lifecycle rules of the bucket, and the one that is offered: a hidden o
 is kept for 30 days, an unfinished upload for one. With --apply it is set, for our folder alone;
 rules for other folders stay. It needs a key with writeBuckets. No job ever changes a rule."""
 
+_EXPLAIN = """\
+Tells for a file, a folder, a library path, a download or a torrent (by its hash, the beginning of
+that, or its name): all its names, the torrents that hold it, its markers and proofs, the object as
+the remote tells it now, and what upload and cleanup would do with it, by the jobs' own plans. Works
+without qBittorrent or B2 as far as it can. Takes no lock and writes nothing."""
+_HISTORY = """\
+Shows what was changed on disk and in services, oldest first, as audit.jsonl has it. PATH chooses
+the changes of a file, or of all below a folder; a remote name (b2:bucket/tv/…) or the name of a
+torrent does the same. With --json the lines stand as they are: one JSON object per line."""
+_RESTORE = """\
+Fetches a file, or all files of a folder, that cleanup deleted back from B2; by the id of the very
+version where the object was replaced or hidden since. Size and SHA-1 are compared before it gets
+its name; nothing that stands there is overwritten. Of archives B2 has the members: with --to FOLDER
+these are fetched."""
+
 _EXIT = """\
 exit status:
   0   done, or nothing to do
@@ -63,6 +78,7 @@ first steps:
   mediapipe upload --dry-run       what would be uploaded, and what waits for what
   mediapipe cleanup --dry-run      what would be deleted, and why the rest is kept
   mediapipe status                 what ran when, and what is held up by what
+  mediapipe explain PATH           why is it still here, or what became of it?
   journalctl -fu 'qbt-*'           follow the jobs that systemd's timers start
 
 """
@@ -127,25 +143,44 @@ def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
-    status = verbs.add_parser(
-        "status",
-        help="what ran when, what is held up and by what, what is proven",
-        description=_STATUS,
-        epilog=_EXIT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    words = {
+        "status": ("what ran when, what is held up and by what, what is proven", _STATUS),
+        "explain": ("all that is known of a file or torrent, and what becomes of it", _EXPLAIN),
+        "history": ("what the jobs changed", _HISTORY),
+        "restore": ("fetch deleted files back from B2", _RESTORE),
+        "lifecycle": (
+            "the bucket's lifecycle rules, and the one that keeps old versions for 30 days",
+            _LIFECYCLE,
+        ),
+    }
+    parsers = {
+        verb: verbs.add_parser(
+            verb,
+            help=summary,
+            description=description,
+            epilog=_EXIT,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for verb, (summary, description) in words.items()
+    }
+    parsers["explain"].add_argument("subject", metavar="PATH|HASH|NAME")
+    parsers["history"].add_argument("path", nargs="?", metavar="PATH", help="default: all")
+    parsers["history"].add_argument(
+        "--since", type=_seconds, metavar="DURATION", help="only the last 2d, 3h, 90m …"
     )
-    lifecycle = verbs.add_parser(
-        "lifecycle",
-        help="the bucket's lifecycle rules, and the one that keeps old versions for 30 days",
-        description=_LIFECYCLE,
-        epilog=_EXIT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parsers["restore"].add_argument("path", metavar="PATH", help="a file or folder, as it was")
+    parsers["restore"].add_argument("--to", metavar="FOLDER", help="default: where it was")
+    parsers["lifecycle"].add_argument(
+        "--apply", action="store_true", help="set the rule that is offered"
     )
-    lifecycle.add_argument("--apply", action="store_true", help="set the rule that is offered")
-    for verb, parser in (("status", status), ("lifecycle", lifecycle)):
-        _add_config(parser)
-        parser.add_argument("--json", action="store_true", help="answer as one JSON object")
+    for verb, parser in parsers.items():
         parser.set_defaults(verb=verb)
+        if verb == "restore":
+            _add_job_options(parser, verb)
+        else:
+            _add_config(parser)
+            shape = "object per line" if verb == "history" else "object"
+            parser.add_argument("--json", action="store_true", help=f"answer as one JSON {shape}")
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -165,7 +200,7 @@ def _add_job_options(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="log each item that is kept, and why"
     )
-    name = f"{UNITS[verb]} {__version__}"
+    name = f"{UNITS.get(verb, 'mediapipe')} {__version__}"
     parser.add_argument("--version", action="version", version=name)
     if verb == "categories":
         parser.add_argument(

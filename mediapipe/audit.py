@@ -7,12 +7,18 @@ import json
 import os
 import stat
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mediapipe.plan import Action
 
+    Line = dict[str, Any]
+    """A line as it stands; `time` is ISO 8601 in UTC, sizes are in bytes."""
+
 NAME = "audit.jsonl"
+_BEGINNING = b'{"time": '
 
 
 def append(state: str, job: str, action: Action, extra: dict[str, object]) -> None:
@@ -49,3 +55,29 @@ def _open(state: str) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "is no regular file", NAME)
     return descriptor
+
+
+def read(state: str) -> Iterator[Line | None]:
+    """Give the lines, oldest first, one at a time; None for each that cannot be read.
+
+    Nothing where nothing was ever changed. Raises OSError.
+    """
+    try:
+        # a fifo in its place must not hang
+        descriptor = os.open(os.path.join(state, NAME), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return
+    with os.fdopen(descriptor, "rb") as stream:
+        for raw in stream:
+            yield _parse(raw)
+
+
+def _parse(raw: bytes) -> Line | None:
+    """Read a line; of one that was torn by a crash and went on with another, the other."""
+    for text in (raw, raw[max(raw.rfind(_BEGINNING), 0) :]):
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        return line if isinstance(line, dict) else None
+    return None

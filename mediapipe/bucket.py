@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,13 @@ class Bucket(Protocol):
         """Cancel an unfinished large file; tells whether it was still there.
 
         B2 refuses it for a file that was finished: no version of a file can be lost by it.
+        """
+        ...
+
+    def download(self, file_id: str, take: Callable[[bytes], None], *, start: int = 0) -> None:
+        """Download a version by its id, be it replaced or hidden, from the byte `start` on.
+
+        `take` gets each block as it comes. Raises ActionFailed where there is no such version.
         """
         ...
 

@@ -12,7 +12,6 @@ import signal
 import sqlite3
 import sys
 import time
-import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe import arguments
@@ -78,6 +77,8 @@ def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
         status = 0
     except (OSError, sqlite3.Error) as error:
         if "-v" in words or "--verbose" in words:
+            import traceback
+
             traceback.print_exc()
         status = _failed(out_of_order(error), words, options)
     _close_streams()
@@ -136,7 +137,8 @@ def _run_job(options: Namespace) -> int:
 
     state = state_folder(config.paths.state)
     become_owner(state)
-    tell = Log(arguments.UNITS[options.verb], verbose=options.verbose)
+    by_hand = options.verb not in arguments.UNITS
+    tell = Log(arguments.UNITS.get(options.verb, "mediapipe"), verbose=options.verbose)
     tell("job.started", level="debug", job=options.verb, dry_run=options.dry_run)
     started, clock = time.time(), time.monotonic()
     with opened(state, options.verb, dry_run=options.dry_run) as history:
@@ -172,7 +174,9 @@ def _run_job(options: Namespace) -> int:
         remember(report.outcome, counts, report.reason)
     seconds = time.monotonic() - clock
     _finished(report, seconds, tell)
-    print_report(report, seconds, as_json=options.json, verbose=options.verbose)
+    # who asks for it by hand wants to know of all that did not go
+    verbose = options.verbose or by_hand
+    print_report(report, seconds, as_json=options.json, verbose=verbose)
     return report.exit_status
 
 
@@ -235,6 +239,19 @@ def _cleanup(options: Namespace, context: Context) -> Report:
     )
 
 
+def _restore(options: Namespace, context: Context) -> Report:
+    from mediapipe.jobs import restore
+
+    path = find(options.config)
+    place = os.path.abspath(options.path)
+    return restore.run(
+        context,
+        lambda: _building().qbittorrent(context, options.verb, path),
+        functools.cache(lambda: _building().rclone(context, options.verb, path)),
+        restore.Options(place, os.path.abspath(options.to) if options.to else ""),
+    )
+
+
 def _building() -> ModuleType:
     """Import what builds the adapters, and with them the libraries: only when there is work."""
     return importlib.import_module("mediapipe.building")
@@ -251,6 +268,7 @@ _JOBS: dict[str, Callable[[Namespace, Context], Report]] = {
     "categories": _categories,
     "upload": _upload,
     "cleanup": _cleanup,
+    "restore": _restore,
 }
 _VERBS: dict[str, Callable[[Namespace], int]] = {
     **dict.fromkeys(_JOBS, _run_job),

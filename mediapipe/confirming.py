@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from mediapipe.errors import ConfigError, Refused
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mediapipe.runner import Context
 
 _DAY = 86400.0
+_LIST_FROM = 200
+"""Objects of one folder, above which one listing of it costs less than looking at each."""
 
 
 def look_up(
@@ -25,7 +28,7 @@ def look_up(
     remote: Callable[[], Remote],
     context: Context,
 ) -> Mapping[str, RemoteObject]:
-    """Look up, in one child, the objects of the candidates that only the remote can still keep."""
+    """Look up the objects of the candidates that only the remote can still keep."""
     asked = {
         remote_name(one, rules)
         for candidate in candidates
@@ -35,11 +38,28 @@ def look_up(
     if not asked:
         return {}
     _demand_that_nothing_hides(remote(), context)
-    objects = remote().look(sorted(asked))
+    objects = _look(asked, remote())
     for candidate in candidates:
         for one in _objects(candidate):
             if remote_name(one, rules) in asked and why_void(one, objects, rules):
                 context.history.disprove(one.remote, one.sha1)
+    return objects
+
+
+def _look(asked: set[str], remote: Remote) -> Mapping[str, RemoteObject]:
+    """Look up many objects of one folder by one listing, and all others one by one.
+
+    What a listing does not show is looked up too: only a look proves that it is not there.
+    """
+    by_folder: dict[str, set[str]] = defaultdict(set)
+    for name in asked:
+        by_folder[name.partition("/")[0]].add(name)
+    objects: dict[str, RemoteObject] = {}
+    for folder, names in by_folder.items():
+        if len(names) > _LIST_FROM:
+            objects |= remote.look_below(folder, names)
+    if rest := sorted(asked - objects.keys()):
+        objects |= remote.look(rest)
     return objects
 
 

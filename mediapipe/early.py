@@ -49,7 +49,12 @@ class Early:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        try:
+            self._thread.join()
+        except BaseException:  # told to stop while it finished
+            self._stopped = True
+            self._thread.join()
+            raise
 
     def arrived(self, name: str) -> None:
         """Note that a file is said to have arrived."""

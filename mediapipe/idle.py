@@ -20,6 +20,8 @@ TYPE_CHECKING = False  # typing itself would be a tenth of all that is loaded he
 if TYPE_CHECKING:
     from typing import Any
 
+    from mediapipe.disk.folder_index import FolderIndex
+
 _DAY = 86400.0
 
 
@@ -27,13 +29,10 @@ def upload() -> None:
     """Run `qbt-upload-b2`."""
     started = time.monotonic()
     kept = _nothing_to_do(sys.argv[1:])
-    if kept is None:
+    if kept is None or not _told(kept, started):
         from mediapipe import cli
 
         cli.upload()
-    elif not is_journal(sys.stdout):
-        seconds = time.monotonic() - started
-        sys.stdout.write(f"upload: 0 done, {kept} kept, {seconds:.1f} s\n")
 
 
 def _nothing_to_do(words: list[str]) -> int | None:
@@ -49,18 +48,38 @@ def _nothing_to_do(words: list[str]) -> int | None:
     try:
         state = _state(config)
         index = folder_index.read(os.path.join(state, folder_index.NAME))
-        if index is None or not _holds(index.facts, config):
+        if index is None or not _holds(index.facts, config) or not _rests(index, state):
             return None
-        # a run that is under way holds it, and is no pass with nothing to do
-        lock = os.open(os.path.join(state, "upload.lock"), os.O_RDWR | os.O_CLOEXEC)
+        return sum(len(lines) for _folder, lines in index.facts["refused"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _rests(index: FolderIndex, state: str) -> bool:
+    """Whether no run is under way, nothing is asked for, and no folder changed."""
+    lock = os.open(os.path.join(state, "upload.lock"), os.O_RDWR | os.O_CLOEXEC)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.exists(os.path.join(state, TRIGGER)) or not index.is_unchanged():
-            os.close(lock)
-            return None
+            return False
         os.utime(os.path.join(state, folder_index.NAME))  # when it was last looked
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    return sum(len(lines) for _folder, lines in index.facts["refused"])
+        return True
+    finally:
+        os.close(lock)  # the whole program takes it anew
+
+
+def _told(kept: int, started: float) -> bool:
+    """Print the report, unless it is for the journal; tells whether somebody took it."""
+    if is_journal(sys.stdout):
+        return True
+    try:
+        seconds = time.monotonic() - started
+        line = f"upload: 0 done, {kept} kept, {seconds:.1f} s\n"
+        # past the buffer: what nobody took must not be left in it
+        os.write(sys.stdout.fileno(), line.encode())
+    except OSError:
+        return False
+    return True
 
 
 def _state(config: str) -> str:
@@ -81,13 +100,16 @@ def _holds(facts: dict[str, Any], config: str) -> bool:
         and facts["program"] == [__version__, config, folder_index.file_stamp(config)]
         and 0 <= time.time() - facts["full"] < _DAY
         and all(_root_file(root) == known for root, known in facts["roots"].items())
+        and not any(map(os.path.lexists, facts["absent"]))
         and _are_mounted(facts["mounts"])
     )
 
 
 def _root_file(root: str) -> str:
-    with open(os.path.join(root, ".mediapipe-root"), encoding="ascii") as file:
-        return file.read().strip()
+    # a fifo or a link in its place must neither hang nor lead elsewhere
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(os.path.join(root, ".mediapipe-root"), flags), "rb") as file:
+        return file.read(100).decode("ascii").strip()
 
 
 def _are_mounted(points: list[str]) -> bool:

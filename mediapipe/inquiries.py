@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -144,6 +145,67 @@ def status(options: Namespace) -> int:
     return 0
 
 
+def history(options: Namespace) -> int:
+    """Show what was changed, oldest first. Raises Unavailable."""
+    from mediapipe import audit, changes
+
+    state = state_folder(load(find(options.config)).paths.state)
+    since = None if options.since is None else time.time() - options.since
+    wanted = changes.places(options.path) if options.path else frozenset[str]()
+    unreadable: list[str] = []
+    found = False
+    try:
+        for line in changes.chosen(state, since, wanted, unreadable):
+            found = True
+            text = json.dumps(line) if options.json else changes.as_text(line)
+            sys.stdout.write(f"{text}\n")
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise Unavailable(
+            f"cannot read {state}/{audit.NAME}: {error.strerror}",
+            hint="run it as root or as the owner of the state folder",
+        ) from None
+    if not found and not options.json:
+        sys.stdout.write("nothing that was changed is known\n")
+    sys.stderr.write("".join(f"warning: {line}\n" for line in unreadable))
+    return 0
+
+
+def explain(options: Namespace) -> int:
+    """Tell all of a file or a torrent: takes no lock, writes nothing."""
+    from mediapipe import building, explanation
+    from mediapipe.explain import Contexts
+    from mediapipe.explain import explain as tell_of
+    from mediapipe.log import Log
+    from mediapipe.progress import watcher
+    from mediapipe.runner import Context, opened
+
+    path = find(options.config)
+    config = load(path)
+    state, now = state_folder(config.paths.state), time.time()
+    tell = Log("mediapipe", verbose=False)
+    with (
+        opened(state, "upload", dry_run=True) as first,
+        opened(state, "cleanup", dry_run=True) as second,
+    ):
+        one, other = (
+            Context(config, history, tell, watcher(tell, 30.0), state, now, True, path)
+            for history in (first, second)
+        )
+        told = tell_of(
+            options.subject,
+            Contexts(one, other),
+            lambda: building.qbittorrent(other, "cleanup", path),
+            functools.cache(lambda: building.rclone(other, "cleanup", path)),
+        )
+    if options.json:
+        sys.stdout.write(json.dumps(explanation.as_json(told)) + "\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in explanation.as_text(told)))
+    return 0
+
+
 def _folder(config: Config) -> str:
     """Give the folder of the bucket that all of ours lie in: `media/`, or "" for the bucket."""
     from mediapipe import layout
@@ -168,6 +230,8 @@ def _write(title: str, lines: Sequence[str]) -> None:
 
 VERBS: dict[str, Callable[[Namespace], int]] = {
     "config check": config_check,
+    "explain": explain,
+    "history": history,
     "lifecycle": lifecycle,
     "status": status,
 }

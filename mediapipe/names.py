@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 
-def matcher(patterns: Sequence[str], *, fold: bool = False) -> Callable[[str], bool]:
+@functools.cache
+def matcher(patterns: tuple[str, ...], *, fold: bool = False) -> Callable[[str], bool]:
     """Make a test whether one name (no path) matches any of the patterns; `fold` ignores case."""
     if not patterns:
         return lambda _name: False

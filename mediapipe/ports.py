@@ -184,6 +184,10 @@ class Remote(Protocol):
         """
         ...
 
+    def fetch(self, name: str, path: str, watcher: Watcher) -> None:
+        """Copy an object into a file of this host; raises ActionFailed where it is not there."""
+        ...
+
     def hide(self, names: Sequence[str]) -> None:
         """Hide objects: they are in no listing any more; the remote keeps their versions."""
         ...

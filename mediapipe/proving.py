@@ -250,7 +250,8 @@ def _entry(item: Item, name: str, proof: Proof, own: str) -> marker.Entry:
 
 def _audited(item: Item, name: str, proof: Proof) -> dict[str, object]:
     file = item.files[name]
-    return {"path": file.path, "inode": file.number, **_object(proof.objects[0])}
+    about = {"path": file.path, "inode": file.number, "mtime_ns": file.mtime_ns}
+    return {**about, **_object(proof.objects[0])}
 
 
 def _object(one: Proven) -> dict[str, object]:

@@ -16,8 +16,9 @@ from mediapipe.plan import Kept
 from mediapipe.scanning import Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from mediapipe.disk.folder_index import FolderIndex
     from mediapipe.items import Extract, Upload, World
     from mediapipe.plan import Plan
     from mediapipe.runner import Context
@@ -28,15 +29,31 @@ FULL_EVERY = 86400.0
 
 def recall(context: Context) -> Memory:
     """Give what the last pass saw; nothing where the configuration or the program changed."""
+    program = _program(context)
     index = folder_index.read(os.path.join(context.state, folder_index.NAME))
-    if index is None or index.facts["program"] != _program(context):
-        return Memory()
+    try:
+        if index is not None and index.facts["program"] == program:
+            return _believed(index, program, context.now)
+    except (LookupError, TypeError, ValueError):
+        pass  # its facts are none
+    return Memory(program=program)
+
+
+def _believed(index: FolderIndex, program: Sequence[object], now: float) -> Memory:
+    stamps = index.stamps()
     refused: dict[str, tuple[Kept, ...]] = {
         folder: tuple(Kept(path, reason, lasting=True) for path, reason in lines)
         for folder, lines in index.facts["refused"]
     }
-    age = context.now - index.facts["full"]
-    return Memory(index.stamps(), refused, index.facts["full"], full=not 0 <= age < FULL_EVERY)
+    full = not 0 <= now - index.facts["full"] < FULL_EVERY
+    if full:
+        # what is refused is judged anew: by another rclone, a name may be storable
+        stamps = {
+            tree: {path: AGAIN if path in refused else one for path, one in seen.items()}
+            for tree, seen in stamps.items()
+        }
+        refused = {}
+    return Memory(stamps, refused, index.facts["full"], full=full, program=program)
 
 
 def remember(world: World, todo: Plan[Upload | Extract], memory: Memory, context: Context) -> None:
@@ -45,8 +62,11 @@ def remember(world: World, todo: Plan[Upload | Extract], memory: Memory, context
     A folder is remembered only when each item in it is proven, or stays until it is changed itself.
     """
     config = context.config
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(context.state, TRIGGER))
+    # the index first: where a run dies between the two, the old one must not be believed
+    due = os.path.exists(os.path.join(context.state, TRIGGER))
+    for name in (folder_index.NAME, TRIGGER) if due else ():
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(context.state, name))
     wanted = context.history.wanted()  # read after that: what comes later triggers anew
     lasting = {one.path: one for one in todo.kept if one.lasting}
     refused: dict[str, list[Kept]] = defaultdict(list)
@@ -65,13 +85,16 @@ def remember(world: World, todo: Plan[Upload | Extract], memory: Memory, context
         if not why_times_untrusted(tree, table)
     }
     libraries = {str(library.root) for library in config.libraries.values()}
-    expected = libraries | {one for one in layout.containers(config) if os.path.lexists(one)}
+    containers = layout.containers(config)
+    absent = [one for one in containers if not os.path.lexists(one)]
+    expected = (libraries | {*containers}) - {*absent}
     roots = libraries | {config.paths.completed}
     facts: Mapping[str, object] = {
-        "program": _program(context),
+        "program": memory.program,
         "full": context.now if memory.full else memory.full_at,
         "whole": not (world.unavailable or wanted) and expected == trees.keys(),
         "roots": {root: context.history.root(root) for root in sorted(roots)},
+        "absent": absent,
         "mounts": list(config.paths.require_mounts),
         "refused": [
             [folder, [[one.path, one.reason] for one in lines]] for folder, lines in refused.items()

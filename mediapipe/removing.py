@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,11 @@ def _remove(
         history.finish(intent)
 
 
-def apply(step: Delete, staying: set[str], client: TorrentClient) -> None:
-    """Do one step. Raises Stale where the file is no longer the one that was planned."""
+def apply(step: Delete, staying: set[str], client: TorrentClient) -> dict[str, object]:
+    """Do one step; gives what a restore needs beside what the plan tells.
+
+    Raises Stale where the file is no longer the one that was planned.
+    """
     if step.torrent is not None:
         client.remove(step.torrent)
     elif step.kind == "remove-directory":
@@ -95,6 +99,17 @@ def apply(step: Delete, staying: set[str], client: TorrentClient) -> None:
         if step.file is None or not same(found, step.file):
             raise Stale("it changed since the plan was made")
         os.unlink(step.path)
+    return _audited(step)
+
+
+def _audited(step: Delete) -> dict[str, object]:
+    """Give the file's own time and, where it was an archive, the members with their sizes."""
+    if step.file is None or not step.proof:
+        return {}
+    fields: dict[str, object] = {"mtime_ns": step.file.mtime_ns}
+    if [one.size for one in step.proof] != [step.file.size]:
+        fields["objects"] = [asdict(one) for one in step.proof]
+    return fields
 
 
 def _why_changed(steps: Sequence[Delete], planned: Mapping[str, str], client: TorrentClient) -> str:

@@ -14,7 +14,7 @@ from mediapipe import layout
 from mediapipe.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mediapipe.items import Item, Upload
     from mediapipe.ports import Remote
@@ -43,18 +43,19 @@ def hide_old(
     old = {
         source: (upload, name)
         for upload in uploads
-        for name, source in _unneeded(upload, context)
-        if name in sent.proven
+        for name, source in upload.copies.items()
+        if name in sent.proven and _is_unneeded(upload, name, context)
     }
     if not old:
         return {}
     try:
         there = remote.look(list(old))
-        # another object may stand under the old name by now
+        # another object, or file, may stand under the old name by now
         same = [
             source
-            for source, (_upload, name) in old.items()
+            for source, (upload, name) in old.items()
             if source in there and there[source].sha1 == sent.proven[name].sha1
+            if _is_unneeded(upload, name, context)
         ]
         if same:
             remote.hide(same)
@@ -69,14 +70,12 @@ def hide_old(
     return hidden
 
 
-def _unneeded(upload: Upload, context: Context) -> Iterator[tuple[str, str]]:
-    """Give name and old remote name of the files whose old object nothing needs any more."""
-    item = upload.item
-    for name, source in upload.copies.items():
-        if item.uncategorized or not layout.inside(source, item.prefix):
-            continue  # it lies in another library, or among the downloads: it is theirs
-        before = item.base + source[len(item.prefix) :]
-        address = layout.address(context.config.rclone.remote, source)
-        needed = context.history.is_needed_elsewhere(address, item.files[name].identity)
-        if not os.path.lexists(before) and not needed:
-            yield name, source
+def _is_unneeded(upload: Upload, name: str, context: Context) -> bool:
+    """Whether nothing needs the old object of a file any more."""
+    item, source = upload.item, upload.copies[name]
+    if item.uncategorized or not layout.inside(source, item.prefix):
+        return False  # it lies in another library, or among the downloads: it is theirs
+    before = item.base + source[len(item.prefix) :]
+    address = layout.address(context.config.rclone.remote, source)
+    needed = context.history.is_needed_elsewhere(address, item.files[name].identity)
+    return not os.path.lexists(before) and not needed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from mediapipe.names import matcher
 from mediapipe.plan import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mediapipe.choosing import Choice
     from mediapipe.config import Config
@@ -38,6 +39,8 @@ class Memory:
     """Epoch seconds of the last pass that was full."""
     full: bool = True
     """Whether each file is compared again with what it was when its marker was read."""
+    program: Sequence[object] = ()
+    """What decides how things are judged, as it was when this pass began."""
 
 
 class _Walk:
@@ -55,26 +58,30 @@ class _Walk:
 
     def folders(self, root: str, *, full: bool) -> Iterator[Folder]:
         """Give the folders to be looked through; parents first, but for those that are known."""
-        pending = [] if root in self._before else [root]
-        pending += self._changed(full=full)
+        pending = [*({root} - self._before.keys()), *self._changed(full=full)]
+        links: set[str] = set()
         while pending:
             folder = self.listed(pending.pop())
             if folder is not None:
                 yield folder
                 pending += [one for one in folder.folders if one not in self._before]
+                links |= self._before.keys() & folder.odd
+        if links:  # what seemed unchanged below them is the same folder, seen through a link
+            for path in list(self.stamps):
+                if any(f"{path}/".startswith(f"{link}/") for link in links):
+                    del self.stamps[path]
 
     def listed(self, path: str) -> Folder | None:
         """List one folder and note what it looked like before; None where it cannot be read."""
         try:
-            ctime = folder_index.ctime(path, self._device, self._now_ns)
+            mark = folder_index.settled_mark(path, self._device, self._now_ns)
             folder = list_folder(path)
         except OSError as error:
             self._note_unreadable(path, error)
             return None
-        try:
-            self.stamps[path] = (ctime, folder_index.content(folder.files))
-        except OSError:  # something goes away at this very moment
-            self.stamps[path] = AGAIN
+        self.stamps[path] = AGAIN  # where something goes away at this very moment
+        with contextlib.suppress(OSError):
+            self.stamps[path] = (mark, folder_index.content(folder.files))
         return folder
 
     @contextlib.contextmanager
@@ -90,20 +97,19 @@ class _Walk:
         real = os.path.realpath(self._root)
         for path, before in self._before.items():
             try:
-                unchanged = os.stat(path).st_ctime_ns == before[0]
+                unchanged = folder_index.mark(os.stat(path)) == before[0]
                 if unchanged and full:
                     unchanged = folder_index.content_of(path) == before[1]
             except (FileNotFoundError, NotADirectoryError):
                 continue  # where it is now, its parent will tell
             except OSError as error:
-                self._note_unreadable(path, error)
+                if error.errno != errno.ELOOP:
+                    self._note_unreadable(path, error)
                 continue
             if unchanged:
                 self.stamps[path] = before
-            elif (
-                os.path.realpath(path) == real + path[len(self._root) :]
-            ):  # else a link leads there
-                yield path
+            elif os.path.realpath(path) == real + path[len(self._root) :]:
+                yield path  # else a link leads there
 
     def _note_unreadable(self, path: str, error: OSError) -> None:
         self._unreadable.append(f"{path}: {error.strerror}")
@@ -149,8 +155,7 @@ def scan(
     }
     kept = [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     kept += [one for lines in refused.values() for one in lines]
-    items = choice.items()
-    left = frozenset(choice.homes)
+    items, left = choice.items(), frozenset(choice.homes)
     kept += choice.left()
     return World(items, tuple(kept), trouble, stamps=stamps, refused=refused, left=left)
 
@@ -158,7 +163,7 @@ def scan(
 def _rests(before: Mapping[str, Stamp]) -> bool:
     """Whether every folder of uncategorized items is what it was: they are looked at as a whole."""
     try:
-        return all(os.stat(path).st_ctime_ns == one[0] for path, one in before.items())
+        return all(folder_index.mark(os.stat(path)) == one[0] for path, one in before.items())
     except OSError:
         return False
 
@@ -202,10 +207,8 @@ def _entries(container: str, listing: Folder, config: Config, walk: _Walk) -> It
         if path in reserved or ignored(os.path.basename(path)):
             continue
         own = Item(path, *place, {}, uncategorized=True)
-        if path in listing.odd:
-            yield replace(own, refused=_why_odd(path))
-        else:
-            yield _folder_item(own, config, walk)
+        odd = path in listing.odd
+        yield replace(own, refused=_why_odd(path)) if odd else _folder_item(own, config, walk)
 
 
 def _folder_item(item: Item, config: Config, walk: _Walk) -> Item | None:

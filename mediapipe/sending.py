@@ -63,9 +63,7 @@ def send(load: Load, remote: Remote, context: Context) -> Sent:
     files = {name: file for name, file in load.files.items() if name not in proven}
     if not files:
         return Sent(proven, {}, None)
-    if load.copies:
-        prefix = load.prefix
-        remote.copy_within({f"{prefix}/{name}": one for name, one in load.copies.items()})
+    _copy_within(load, files, remote)
     context.tell(
         "upload.started",
         job="upload",
@@ -107,6 +105,15 @@ def send(load: Load, remote: Remote, context: Context) -> Sent:
         else:
             proven[name] = _proven(f"{load.prefix}/{name}", file, look.found[name], remote)
     return Sent(proven, failures, copied.trouble)
+
+
+def _copy_within(load: Load, files: Mapping[str, File], remote: Remote) -> None:
+    """Copy what is on the remote under another name; what cannot be had there is sent."""
+    left = {f"{load.prefix}/{name}": one for name, one in load.copies.items() if name in files}
+    # where episodes move up by one, each is copied before another comes over it
+    while free := {name: one for name, one in left.items() if name not in left.values()}:
+        remote.copy_within(free)
+        left = {name: one for name, one in left.items() if name not in free}
 
 
 class _Look:

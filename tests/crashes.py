@@ -85,7 +85,12 @@ def dying(host: Host, last: int) -> Iterator[Steps]:
             stack.enter_context(patch.object(os, name, counted(name, getattr(os, name))))
         stack.enter_context(patch.object(os, "open", opening))
         stack.enter_context(patch.object(sqlite3, "connect", _connecting(steps)))
-        services = ((host.torrents, "remove"), (host.remote, "put"), (host.archives, "write"))
+        services = (
+            (host.torrents, "remove"),
+            (host.remote, "put"),
+            (host.remote, "hide"),
+            (host.archives, "write"),
+        )
         for owner, name in services:
             stack.enter_context(patch.object(owner, name, counted(name, getattr(owner, name))))
         try:

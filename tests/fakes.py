@@ -102,6 +102,9 @@ class FakeBucket:
 
     begun: list[Unfinished] = field(default_factory=list)
     lifecycle: list[Mapping[str, object]] = field(default_factory=list)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    """File id → the bytes of that version."""
+    block: int = 1000
     failures: dict[str, Exception] = field(default_factory=dict)
     """Method name → what it raises, until it is taken out again."""
     calls: list[str] = field(default_factory=list)
@@ -117,6 +120,13 @@ class FakeBucket:
         if there:
             self.begun.remove(one)
         return there
+
+    def download(self, file_id: str, take: Callable[[bytes], None], *, start: int = 0) -> None:
+        self._begin("download")
+        if file_id not in self.contents:
+            raise ActionFailed("B2 has no such version any more")
+        for number in range(start, len(self.contents[file_id]), self.block):
+            take(self.contents[file_id][number : number + self.block])
 
     def rules(self) -> tuple[Mapping[str, object], ...]:
         self._begin("rules")
@@ -153,6 +163,8 @@ class FakeRemote:
     """Names that a look-up does not find though they are there."""
     wrong_hash: set[str] = field(default_factory=set)
     """Names whose SHA-1 is told wrongly."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Name → the SHA-1 that its uploader declared, until other bytes are sent."""
     without_sha1: bool = False
     account: FakeBucket | None = None
     """The bucket as B2's own API has it, if this is a remote of B2."""
@@ -219,6 +231,7 @@ class FakeRemote:
                 continue
             if anew or not self._equal(target, content):
                 self.put(target, content)
+                self.labels.pop(target, None)
                 self.sent.append(target)
                 arrived(name)
                 sent += len(content)
@@ -262,6 +275,16 @@ class FakeRemote:
                 if not self._equal(target, content):
                     self.put(target, content)
 
+    def fetch(self, name: str, path: str, watcher: Watcher) -> None:
+        self._begin("fetch")
+        if name not in self.versions:
+            raise ActionFailed(f"{name} is gone")
+        content = self.versions[name][-1].content
+        with open(path, "wb") as file:
+            file.write(content)
+        watcher.show(Progress(0, 1, len(content), len(content), 0.0, None, ()))
+        watcher.end()
+
     def hide(self, names: Sequence[str]) -> None:
         self._begin("hide")
         for name in names:
@@ -276,6 +299,9 @@ class FakeRemote:
 
     def bucket(self) -> FakeBucket | None:
         self._begin("bucket")
+        if self.account is not None:
+            kept = [*self.versions.values(), *self.hidden.values()]
+            self.account.contents |= {one.file_id: one.content for all_ in kept for one in all_}
         return self.account
 
     def put(self, name: str, content: bytes) -> Version:
@@ -299,11 +325,13 @@ class FakeRemote:
         if name not in self.versions:
             return False
         there = self.versions[name][-1].content
+        if name in self.labels:
+            return self.labels[name] == hashlib.sha1(content).hexdigest()
         return len(there) == len(content) if self.without_sha1 else there == content
 
     def _told(self, name: str) -> RemoteObject:
         newest = self.versions[name][-1]
-        sha1 = hashlib.sha1(newest.content).hexdigest()
+        sha1 = self.labels.get(name) or hashlib.sha1(newest.content).hexdigest()
         if name in self.wrong_hash:
             sha1 = hashlib.sha1(newest.content + b"!").hexdigest()
         return RemoteObject(len(newest.content), "" if self.without_sha1 else sha1, newest.file_id)

@@ -19,8 +19,9 @@ from mediapipe.config import (
     RcloneConfig,
     UploadConfig,
 )
+from mediapipe.explain import Contexts, explain
 from mediapipe.history import History, copy_history, open_history
-from mediapipe.jobs import categories, cleanup, upload
+from mediapipe.jobs import categories, cleanup, restore, upload
 from mediapipe.ports import Torrent, TorrentFile
 from mediapipe.runner import Context, Report, opened
 from mediapipe.units import AbsPath
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from mediapipe.explanation import Explanation
     from mediapipe.ports import Listener
 
 WEEK = 7 * 86400
@@ -193,6 +195,20 @@ class Host:
             context = self.context(history, dry_run=dry_run)
             chosen = cleanup.Options(**options)
             return cleanup.run(context, self.torrents, lambda: self.remote, chosen)
+
+    def restore(self, path: Path, to: Path | str = "", *, dry_run: bool = False) -> Report:
+        with opened(str(self.state), "restore", dry_run=dry_run) as history:
+            context = self.context(history, dry_run=dry_run)
+            wish = restore.Options(str(path), str(to))
+            return restore.run(context, lambda: self.torrents, lambda: self.remote, wish)
+
+    def explain(self, word: Path | str) -> Explanation:
+        with (
+            opened(str(self.state), "upload", dry_run=True) as one,
+            opened(str(self.state), "cleanup", dry_run=True) as other,
+        ):
+            contexts = Contexts(self.context(one, dry_run=True), self.context(other, dry_run=True))
+            return explain(str(word), contexts, lambda: self.torrents, lambda: self.remote)
 
     def categories(self, *, dry_run: bool = False) -> Report:
         with opened(str(self.state), "categories", dry_run=dry_run) as history:

@@ -873,6 +873,7 @@ def test_the_audit_holds_what_is_needed_to_fetch_a_file_back(box, b2):
         "file_id": object_.file_id,
         "size": 1000,
         "inode": found.st_ino,
+        "mtime_ns": found.st_mtime_ns,
     }
     assert uploaded["files"] == [{"path": str(path), **known}]
     assert known.items() <= deleted.items()

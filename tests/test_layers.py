@@ -21,7 +21,7 @@ CRAFT = """
 items archives choosing scanning remembering
 renaming hashing readback early sending extracting proving telling
 listing claims surroundings holdings judging confirming folders deletion removing
-clearing
+clearing sources restoring
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
@@ -37,6 +37,8 @@ database             | errors                                                   
 runs file_lists      | records                                                  |
 history              | database errors file_lists records runs                         |
 audit                | plan                                                     |
+changes              | audit plan                                               |
+sources              | audit changes layout records                             |
 runner               | plan errors history audit                                |
 archives judging     | layout names plan records                                |
 clearing             | audit layout plan errors                                 |
@@ -56,6 +58,10 @@ log                  | streams                                                  
 idle                 | . disk.* places streams cli                              |
 arguments            | . errors units                                           |
 status               | latch plan                                               |
+explanation          | plan runner                                              |
+verdicts             | explanation judging layout names plan                    |
+subjects             | explanation layout names errors records disk.*           |
+explain              | * jobs.*                                                 |
 inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *

@@ -6,20 +6,28 @@ import contextlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from mediapipe import layout
 from mediapipe.adapters import b2_names, http
 from mediapipe.bucket import Unfinished
-from mediapipe.errors import CapReached, ConfigError, MediapipeError, RemoteOut, Unavailable
+from mediapipe.errors import (
+    ActionFailed,
+    CapReached,
+    ConfigError,
+    MediapipeError,
+    RemoteOut,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _ENDPOINT = "https://api.backblazeb2.com"
 _API = "b2api/v4"
 """Older versions refuse the keys that are made since November 2025."""
 _PAGE = 100
-_OK, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _CONFLICT = 200, 400, 401, 403, 409
+_OK, _PARTIAL, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _CONFLICT = 200, 206, 400, 401, 403, 409
 _LATER = (408, 429)
 _SERVER_ERRORS = 500
 
@@ -111,6 +119,28 @@ class B2Bucket:
         account_id = self._account["accountId"]
         self._call("b2_update_bucket", {"accountId": account_id, "bucketId": bucket_id, **change})
 
+    @_understood()
+    def download(self, file_id: str, take: Callable[[bytes], None], *, start: int = 0) -> None:
+        """Download a version by its id, be it replaced or hidden, from the byte `start` on."""
+        try:
+            self._download(file_id, take, start)
+        except _ExpiredError:
+            self._account = {}
+            self._download(file_id, take, start)
+        except _BadRequestError as error:
+            raise ActionFailed(f"B2 has no such version any more: {error}") from None
+
+    def _download(self, file_id: str, take: Callable[[bytes], None], start: int) -> None:
+        self._authorize()
+        base = str(self._account["apiInfo"]["storageApi"]["downloadUrl"]).rstrip("/")
+        headers = {"Authorization": str(self._account["authorizationToken"])}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        url = f"{base}/{_API}/b2_download_file_by_id?{urlencode({'fileId': file_id})}"
+        status, content = http.download("B2", url, headers, take)
+        if status not in (_OK, _PARTIAL):
+            raise _refusal(status, _fields(content))
+
     def _unfinished(self, one: Mapping[str, Any]) -> Unfinished:
         address = b2_names.bucket_and_folder(self._remote)[0]
         name = layout.address(address, str(one["fileName"]))
@@ -160,13 +190,10 @@ class B2Bucket:
         """Ask B2; gives its answer, or raises what its refusal means."""
         content = json.dumps(body).encode()
         answer = http.post("B2", url, content, headers, login=login)
-        try:
-            fields = json.loads(answer.content, object_hook=_Answer)
-        except ValueError:
-            fields = None
-        if answer.status_code == _OK and isinstance(fields, _Answer):
+        fields = _fields(answer.content)
+        if answer.status_code == _OK and fields:
             return fields
-        raise _refusal(answer.status_code, fields if isinstance(fields, _Answer) else {})
+        raise _refusal(answer.status_code, fields)
 
 
 class _Answer(dict[str, Any]):
@@ -174,6 +201,19 @@ class _Answer(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         raise Unavailable(f"B2's answer has no {name}")
+
+
+def _fields(content: bytes) -> _Answer:
+    """Read an answer; one that is no JSON object has no fields."""
+    try:
+        fields = json.loads(content, object_hook=_Answer)
+    except ValueError:
+        fields = None
+    return fields if isinstance(fields, _Answer) else _Answer()
+
+
+class _ExpiredError(ConfigError):
+    """The token of the login is a day old; the key itself is good."""
 
 
 class _BadRequestError(ConfigError):
@@ -186,6 +226,8 @@ def _refusal(status: int, fields: Mapping[str, object]) -> MediapipeError:
     words = f"{fields.get('message') or 'no sound answer'} ({f'{status} {code}'.strip()})"
     if status == _FORBIDDEN and re.fullmatch(r"\w*cap_exceeded", code):
         return CapReached(f"B2 refuses for today: {words}", hint="raise the cap, or wait for 00:00")
+    if status == _UNAUTHORIZED and code == "expired_auth_token":
+        return _ExpiredError(f"B2: {words}")
     if status in (_UNAUTHORIZED, _FORBIDDEN):
         return ConfigError(f"B2 refuses the key: {words}", hint="check what the key may do")
     if status == _CONFLICT:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import TYPE_CHECKING
 
 from mediapipe.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import httpx
 
 _PATIENCE = 10.0
 """Seconds for the connection, and for each part of the answer."""
+_GOOD = (200, 206)
 
 
 class NotThere(Unavailable):
@@ -34,6 +36,37 @@ def post(
     `login` are user and password, `socket` is the path of a Unix socket that stands for the host.
     Raises NotThere, Unavailable where no answer came, ConfigError where nothing can be sent there.
     """
+    with _client(service, url, login, socket) as client:
+        answer = client.post(url, content=content, headers=dict(headers))
+    return answer  # noqa: RET504 - mypy takes the context for one that swallows errors
+
+
+def download(
+    service: str, url: str, headers: Mapping[str, str], take: Callable[[bytes], None]
+) -> tuple[int, bytes]:
+    """Get once; hands each block of a good answer to `take`, as it comes.
+
+    Gives the status and, of an answer that is not good (200, 206), the content. Raises as `post`
+    does; what came before that has been taken.
+    """
+    content = b""
+    with (
+        _client(service, url, None, None) as client,
+        client.stream("GET", url, headers={**headers, "Accept-Encoding": "identity"}) as answer,
+    ):
+        if answer.status_code in _GOOD:
+            for block in answer.iter_raw():
+                take(block)
+        else:
+            content = answer.read()
+    return answer.status_code, content
+
+
+@contextlib.contextmanager
+def _client(
+    service: str, url: str, login: tuple[str, str] | None, socket: str | None
+) -> Iterator[httpx.Client]:
+    """Make a client for one request, and tell what its errors mean."""
     import httpx
 
     where = f"{service} at {socket or url}"
@@ -48,7 +81,7 @@ def post(
     )
     with client:
         try:
-            return client.post(url, content=content, headers=dict(headers))
+            yield client
         except httpx.HTTPError as error:
             cause = _os_error(error)
             if cause is not None and cause.errno in (errno.ECONNREFUSED, errno.ENOENT):

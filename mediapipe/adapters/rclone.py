@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from mediapipe import layout
-from mediapipe.adapters import b2_bucket, b2_names, process, rclone_log
+from mediapipe.adapters import b2_bucket, b2_names, process, rclone_fetch, rclone_log
 from mediapipe.adapters.rclone_program import Program
 from mediapipe.errors import ConfigError, MediapipeError, Unavailable
 from mediapipe.ports import Copied, RemoteObject
@@ -26,7 +26,7 @@ _ONCE = ("--retries", "1", "--low-level-retries", "3", "--timeout", "60s", "--co
 _CHECKERS = "32"
 """Objects that are looked up at the same time: each costs a round trip, and nothing else."""
 _TRAVERSE_FROM = 100
-_SHARE = 25
+_SHARE = 100
 _SIDE_BY_SIDE = 6
 _REPLACED = "\ufffd"
 """What JSON shows for bytes that are not UTF-8: several names may look like this one."""
@@ -160,9 +160,8 @@ class Rclone:
 
         def take(line: bytes) -> None:
             line = line.strip(b"[], ")
-            if line:
-                entry = json.loads(line)
-                name = f"{prefix}/{entry['Path']}"
+            for entry in _json_list(b"[" + line + b"]"):
+                name = f"{prefix}/{entry.get('Path')}"
                 if name in wanted and _REPLACED not in name:
                     found[name] = _object(entry)
 
@@ -206,6 +205,11 @@ class Rclone:
         ]
         # fmt: on
         process.gather(commands, timeout=_COPY_TIMEOUT, most=_SIDE_BY_SIDE)
+
+    def fetch(self, name: str, path: str, watcher: Watcher) -> None:
+        """Copy an object into a file of this host, in one child."""
+        timeout = max(float(self._upload.stall_timeout), 2 * watcher.interval)
+        rclone_fetch.fetch(self._program, self.address(name), path, watcher, timeout)
 
     def hide(self, names: Sequence[str]) -> None:
         """Hide objects: B2 keeps their versions, whatever rclone's configuration says of that."""
@@ -273,7 +277,9 @@ class Rclone:
 def _object(entry: Mapping[str, Any]) -> RemoteObject:
     hashes = entry.get("Hashes") or {}
     sha1 = str(hashes.get("sha1") or "").lower()
-    return RemoteObject(int(entry["Size"]), sha1, str(entry.get("ID") or ""))
+    if not isinstance(entry.get("Size"), int):
+        raise Unavailable("rclone lsjson gave no size")
+    return RemoteObject(entry["Size"], sha1, str(entry.get("ID") or ""))
 
 
 def _json_list(output: bytes) -> list[dict[str, Any]]:
@@ -281,6 +287,6 @@ def _json_list(output: bytes) -> list[dict[str, Any]]:
         entries = json.loads(output)
     except ValueError:
         raise Unavailable("rclone lsjson gave no JSON") from None
-    if not isinstance(entries, list):
+    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
         raise Unavailable("rclone lsjson gave no list")
-    return [entry for entry in entries if isinstance(entry, dict)]
+    return entries

@@ -2,7 +2,8 @@
 
 A disposable cache: the markers stay the only truth, and a pass without the index reads them all.
 A folder whose ctime is what it was has the same names in it; ctime and never mtime, which restores
-keep. What was written into a file without touching its folder is found by the daily full pass.
+keep; with its inode number, since two folders of one tick may change places. What was written into
+a file without touching its folder is found by the daily full pass.
 Nothing is imported here beyond what Python has loaded anyway, for the pass every two minutes.
 """
 
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 NAME = "upload.index"
-_FORMAT = 2
+_FORMAT = 3
 _TICK_NS = 2_000_000_000
 """A folder that changed so shortly before it was listed may change again within one tick of its
 file system's clock, unseen: it is listed once more."""
 
 
 Stamp = tuple[int, int]
-"""What a folder looked like: its ctime in ns, 0 where it is to be listed again in any case; and a
-sum over its files' inodes, sizes and mtimes, which tells in a full pass what changed."""
+"""What a folder looked like: its mark, 0 where it is to be listed again in any case; and a sum over
+its files' inodes, sizes and mtimes, which tells in a full pass what changed."""
 AGAIN: Stamp = (0, 0)
 
 
@@ -38,7 +39,7 @@ class FolderIndex:
         self,
         facts: dict[str, Any],
         paths: list[bytes],
-        ctimes: list[int],
+        marks: list[int],
         contents: bytes,
     ) -> None:
         """`facts` is what must still hold for it to be believed, and what was kept for good.
@@ -48,14 +49,14 @@ class FolderIndex:
         self.facts = facts
         self.trees: list[tuple[str, int]] = facts["trees"]
         self._paths = paths
-        self._ctimes = ctimes
+        self._marks = marks
         self._contents = contents
 
     def stamps(self) -> dict[str, dict[str, Stamp]]:
         """Give tree → path → stamp."""
         rows = zip(
             map(os.fsdecode, self._paths),
-            zip(self._ctimes, map(int, self._contents.split()), strict=True),
+            zip(self._marks, map(int, self._contents.split()), strict=True),
             strict=True,
         )
         return {
@@ -65,14 +66,15 @@ class FolderIndex:
 
     def is_unchanged(self) -> bool:
         """Whether every folder is surely what it was: one stat for each, and nothing else."""
-        rows = zip(self._paths, self._ctimes, strict=True)
+        rows = zip(self._paths, self._marks, strict=True)
         try:
             here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 for top, count in self.trees:
                     os.chdir(top)
-                    for path, ctime in islice(rows, count):
-                        if os.stat(path).st_ctime_ns != ctime:
+                    for path, known in islice(rows, count):
+                        found = os.stat(path)
+                        if found.st_ctime_ns ^ found.st_ino != known:
                             return False
             finally:
                 os.fchdir(here)
@@ -86,15 +88,19 @@ def read(path: str) -> FolderIndex | None:
     """Read the index; None where there is none, or where it is not whole or of another format."""
     try:
         with open(path, "rb") as file:
-            head, _, body = file.read().partition(b"\n")
-        facts = json.loads(head)
-        if facts["format"] != _FORMAT or facts["crc"] != zlib.crc32(body):
+            seal, _, sealed = file.read().partition(b"\n")
+        if seal != _seal(sealed):
             return None
-        paths, ctimes, contents = body.split(b"\0\0")
+        head, _, body = sealed.partition(b"\n")
+        paths, marks, contents = body.split(b"\0\0")
         names = paths.split(b"\0") if paths else []
-        return FolderIndex(facts, names, [*map(int, ctimes.split())], contents)
+        return FolderIndex(json.loads(head), names, [*map(int, marks.split())], contents)
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def _seal(sealed: bytes) -> bytes:
+    return b"%d %d" % (_FORMAT, zlib.crc32(sealed))
 
 
 def write(path: str, facts: Mapping[str, object], trees: Mapping[str, Mapping[str, Stamp]]) -> None:
@@ -107,41 +113,47 @@ def write(path: str, facts: Mapping[str, object], trees: Mapping[str, Mapping[st
     body = b"\0\0".join(
         [
             b"\0".join(map(os.fsencode, names)),
-            b" ".join(b"%d" % ctime_ns for ctime_ns, _ in stamps),
+            b" ".join(b"%d" % one for one, _ in stamps),
             b" ".join(b"%d" % content for _, content in stamps),
         ]
     )
     sizes = [(top, len(tree)) for top, tree in trees.items()]
-    own = {"format": _FORMAT, "crc": zlib.crc32(body), "trees": sizes}
+    sealed = json.dumps({**facts, "trees": sizes}).encode() + b"\n" + body
     temporary = f"{path}.tmp"
     with open(temporary, "wb") as file:
-        file.write(json.dumps({**facts, **own}).encode() + b"\n" + body)
+        file.write(_seal(sealed) + b"\n" + sealed)
     os.rename(temporary, path)
 
 
-def ctime(path: str, device: int, now_ns: int) -> int:
-    """Give a folder's ctime before it is listed, in ns; 0 where it proves nothing.
+def mark(found: os.stat_result) -> int:
+    """Give what changes when a folder does, or when another one stands in its place."""
+    return found.st_ctime_ns ^ found.st_ino
+
+
+def settled_mark(path: str, device: int, now_ns: int) -> int:
+    """Give a folder's mark before it is listed; 0 where it proves nothing.
 
     `device` is that of its root: what is mounted below it may have other habits. Raises OSError.
     """
     found = os.stat(path)
     settled = now_ns - found.st_ctime_ns >= _TICK_NS and found.st_dev == device
-    return found.st_ctime_ns if settled else 0
+    return mark(found) if settled else 0
 
 
-def content(files: Iterable[os.DirEntry[str]]) -> int:
+def content(entries: Iterable[os.DirEntry[str]]) -> int:
     """Sum up the regular files of a folder, markers included. Raises OSError."""
     total = 0
-    for entry in files:
-        found = entry.stat(follow_symlinks=False)
-        total += hash((found.st_ino, found.st_size, found.st_mtime_ns))
+    for entry in entries:
+        if entry.is_file(follow_symlinks=False):
+            found = entry.stat(follow_symlinks=False)
+            total += hash((found.st_ino, found.st_size, found.st_mtime_ns))
     return total
 
 
 def content_of(path: str) -> int:
     """Sum up a folder without listing it for any other use: the full pass is made of this."""
     with os.scandir(path) as entries:
-        return content(entry for entry in entries if entry.is_file(follow_symlinks=False))
+        return content(entries)
 
 
 def file_stamp(path: str) -> list[int]:

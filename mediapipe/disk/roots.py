@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from dataclasses import dataclass
 
@@ -64,7 +63,7 @@ def adopt(root: Root) -> str:
     """Give a sound root its root file, if it has none, and tell its identifier. Raises OSError."""
     if root.identifier:
         return root.identifier
-    identifier = secrets.token_hex(16)
+    identifier = os.urandom(16).hex()
     path = os.path.join(root.path, NAME)
     temporary = path + ".tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW

@@ -81,7 +81,7 @@ def _busy(items: Sequence[Item], torrents: Callable[[], TorrentClient]) -> Mappi
     """Ask qBittorrent which uncategorized items it is not done with: item path → reason."""
     from mediapipe.errors import Unavailable
 
-    paths = {item.path for item in items if item.uncategorized}
+    paths = {item.path for item in items if item.uncategorized and not item.refused}
     if not paths:
         return {}
     try:

@@ -15,7 +15,7 @@ from mediapipe.adapters.rclone import Rclone
 from mediapipe.adapters.rclone_program import find_binary
 from mediapipe.bucket import Unfinished
 from mediapipe.config import RcloneConfig, UploadConfig
-from mediapipe.errors import CapReached, ConfigError, RemoteOut, Unavailable
+from mediapipe.errors import ActionFailed, CapReached, ConfigError, RemoteOut, Unavailable
 from mediapipe.testing.b2 import BUSY, TRANSACTION_CAP
 from mediapipe.testing.b2.server import UPLOADER
 from mediapipe.units import SecretFile
@@ -327,3 +327,66 @@ def test_a_key_for_uploads_may_read_the_rules_and_not_set_them(b2, tmp_path):
     with pytest.raises(ConfigError, match="writeBuckets"):
         bucket.set_rules([])
     assert b2.lifecycle() == RULES
+
+
+# Versions
+
+
+CONTENT = os.urandom(3_000_000)
+
+
+@pytest.mark.parametrize("kind", ["real", "fake"])
+@pytest.mark.parametrize("start", [0, 1_000_001])
+def test_a_version_is_downloaded_by_its_id_whatever_became_of_its_name(
+    kind, start, tmp_path, request
+):
+    bucket: Bucket
+    if kind == "fake":
+        bucket, file_id = FakeBucket(contents={"1": CONTENT}), "1"
+    else:
+        server = request.getfixturevalue("b2")
+        file_id = server.put("tv/a", CONTENT).file_id
+        server.put("tv/a", b"other")
+        server.hide("tv/a")
+        bucket = bucket_of(server, tmp_path)
+    blocks: list[bytes] = []
+
+    bucket.download(file_id, blocks.append, start=start)
+
+    assert b"".join(blocks) == CONTENT[start:]
+    assert max(map(len, blocks)) < len(CONTENT) / 2, "it was not streamed"
+    with pytest.raises(ActionFailed, match="no such version"):
+        bucket.download(file_id[:-1] + "0", blocks.append)
+
+
+def test_a_download_that_breaks_is_an_outage_and_what_came_has_come(b2, tmp_path):
+    file_id = b2.put("tv/a", CONTENT).file_id
+    b2.inject(api="b2_download_file_by_id", reset_after=1_000_000)
+    bucket, blocks = bucket_of(b2, tmp_path), list[bytes]()
+
+    with pytest.raises(Unavailable):
+        bucket.download(file_id, blocks.append)
+
+    came = len(b"".join(blocks))
+    bucket.download(file_id, blocks.append, start=came)
+    assert b"".join(blocks) == CONTENT
+
+
+def test_a_token_that_expired_is_renewed_for_a_download(b2, tmp_path):
+    file_id = b2.put("tv/a", CONTENT).file_id
+    bucket, blocks = bucket_of(b2, tmp_path), list[bytes]()
+    assert list(bucket.rules()) == []
+    b2.expire_tokens()
+
+    bucket.download(file_id, blocks.append)
+
+    assert b"".join(blocks) == CONTENT
+
+
+def test_a_key_that_may_not_read_is_told_of_before_a_download(b2, tmp_path):
+    file_id = b2.put("tv/a", CONTENT).file_id
+    capabilities = [one for one in UPLOADER if one != "readFiles"]
+    b2.add_key("blind", "s", capabilities, bucket=b2.bucket)
+
+    with pytest.raises(ConfigError, match="refuses the key"):
+        bucket_of(b2, tmp_path, "blind").download(file_id, list[bytes]().append)

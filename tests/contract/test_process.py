@@ -351,3 +351,101 @@ with open(sys.argv[1], "w") as file:
         for pid in left(pids):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+# Several side by side
+
+
+@pytest.mark.parametrize("most", [1, 3, 6, 100])
+def test_children_side_by_side_end_in_the_order_of_their_commands(most):
+    """The first ones take longest; each tells its own output, errors and status."""
+    program = """
+import sys, time
+number = int(sys.argv[1])
+time.sleep((7 - number) / 50)
+print("out", number)
+print("err", number, file=sys.stderr)
+sys.exit(number)
+"""
+    ended = process.gather(
+        [python(program, number) for number in range(7)], timeout=LONG, most=most
+    )
+
+    assert ended == [
+        process.Ended(number, f"out {number}\n".encode(), f"err {number}") for number in range(7)
+    ]
+
+
+def test_no_more_than_allowed_are_under_way(tmp_path):
+    program = """
+import os, sys, time
+own = os.path.join(sys.argv[1], str(os.getpid()))
+open(own, "w").close()
+time.sleep(0.1)
+print(len(os.listdir(sys.argv[1])))
+os.unlink(own)
+"""
+    ended = process.gather([python(program, tmp_path)] * 7, timeout=LONG, most=3)
+
+    assert max(int(one.output) for one in ended) in (1, 2, 3)
+    assert process.gather([], timeout=LONG, most=3) == []
+
+
+def test_side_by_side_all_pipes_are_drained_at_once():
+    program = """
+import sys
+for number in range(20):
+    sys.stdout.buffer.write(bytes([number]) * 65536)
+    sys.stderr.write("e" * 65536)
+"""
+    ended = process.gather([python(program)] * 4, timeout=LONG, most=4)
+
+    assert [(one.status, len(one.output), len(one.errors)) for one in ended] == [
+        (0, 20 * 65536, 20 * 65536)
+    ] * 4
+
+
+def test_side_by_side_a_signal_that_ended_one_is_its_status():
+    commands = [python("import os; os.kill(os.getpid(), 9)"), python("print(1)")]
+
+    assert [one.status for one in process.gather(commands, timeout=LONG, most=2)] == [-9, 0]
+
+
+def test_side_by_side_one_that_hangs_ends_all_of_them(tmp_path):
+    paths = [tmp_path / str(number) for number in range(3)]
+    commands = [python(FAMILY, path) for path in paths]
+    with pytest.raises(Unavailable, match="stalled"):
+        process.gather([*commands, python("print('whole')")], timeout=4 * QUICK, most=4)
+
+    wait_until(lambda: not any(map(left, paths)), seconds=10, what="the groups to end")
+
+
+def test_side_by_side_one_that_cannot_be_started_ends_the_others(tmp_path):
+    pids = tmp_path / "pids"
+    with pytest.raises(ConfigError, match="missing"):
+        process.gather([python(FAMILY, pids), [str(tmp_path / "missing")]], timeout=LONG, most=2)
+
+    if pids.exists():
+        wait_until(lambda: not left(pids), seconds=10, what="the group to end")
+
+
+def test_a_signal_ends_all_that_run_side_by_side(tmp_path):
+    paths = [tmp_path / str(number) for number in range(3)]
+
+    def stop(_number: int, _frame: object) -> None:
+        if all(path.exists() and len(path.read_text().split()) == 2 for path in paths):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise Stopped
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    try:
+        with pytest.raises(Stopped):
+            process.gather([python(FAMILY, path) for path in paths], timeout=LONG, most=3)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    for path in paths:
+        assert gone(int(path.read_text().split()[0]))
+    wait_until(lambda: not any(map(left, paths)), seconds=10, what="the groups to end")

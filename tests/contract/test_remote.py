@@ -24,11 +24,11 @@ from mediapipe.adapters import b2_names
 from mediapipe.adapters.rclone import Rclone
 from mediapipe.adapters.rclone_program import find_binary
 from mediapipe.config import RcloneConfig, UploadConfig
-from mediapipe.errors import ConfigError, LoginRefused, MediapipeError, Unavailable
+from mediapipe.errors import ActionFailed, ConfigError, LoginRefused, MediapipeError, Unavailable
 from mediapipe.ports import Range, RemoteObject
 from mediapipe.testing.b2 import BUSY, STORAGE_CAP, TRANSACTION_CAP, Fault
 from mediapipe.units import Seconds, SecretFile
-from tests.fakes import FakeRemote
+from tests.fakes import FakeRemote, FakeWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -347,6 +347,22 @@ def test_hostile_names_can_be_read_from(setting, source, name):
     assert setting.remote.read([Range(f"tv/{name}", 10, 20)]) == [files[name][10:30]]
 
 
+def test_an_object_is_fetched_into_a_file_of_its_own(setting, source, tmp_path):
+    names = ["plain.mkv", 'a/it\'s "quoted" [1] \udcff.mkv', "new\nline.mkv", "-rf.mkv"]
+    files = write(source, names, 300_000)
+    copy(setting.remote, source, names)
+    watcher = FakeWatcher()
+
+    for number, name in enumerate(names):
+        target = tmp_path / f".{number}.restore"
+        setting.remote.fetch(f"tv/{name}", str(target), watcher)
+        assert target.read_bytes() == files[name]
+    assert watcher.ends == len(names)
+    with pytest.raises(ActionFailed, match="gone"):
+        setting.remote.fetch("tv/no.mkv", str(tmp_path / "no"), watcher)
+    assert not os.path.lexists(tmp_path / "no")
+
+
 def test_names_that_differ_only_in_composition_are_two_files(setting, source):
     """Accents composed (Linux, Windows) and decomposed (macOS) stand side by side after a copy."""
     names = ["Zo\u00eb.mkv", "Zoe\u0308.mkv"]
@@ -363,6 +379,230 @@ def test_addresses_are_what_people_type(root, tmp_path, b2):
     remote = rclone(b2, tmp_path, place=f"{b2.bucket}/{root}".rstrip("/"))
 
     assert remote.address("tv/x.mkv") == f"b2:{b2.bucket}/{root}/tv/x.mkv".replace("//", "/")
+
+
+# Listings, copies on the remote itself, and hiding
+
+
+def test_a_listing_tells_what_a_look_tells(setting, source):
+    files = write(source, ["Show/Season 1/a.mkv", "b.mkv", "not wanted.mkv"])
+    copy(setting.remote, source, list(files))
+    setting.put("tv too/b.mkv", b"another folder")
+    wanted = {"tv/Show/Season 1/a.mkv", "tv/b.mkv", "tv/gone.mkv", "tv too/b.mkv"}
+
+    found = setting.remote.look_below("tv", wanted)
+
+    assert dict(found) == dict(setting.remote.look(["tv/Show/Season 1/a.mkv", "tv/b.mkv"]))
+
+
+def test_a_listing_of_nothing_finds_nothing(setting, source):
+    assert dict(setting.remote.look_below("tv", {"tv/a.mkv"})) == {}
+    copy(setting.remote, source, list(write(source, ["a.mkv"])))
+    assert dict(setting.remote.look_below("tv", set())) == {}
+
+
+def test_hostile_names_are_listed_as_they_are_or_not_at_all(setting, source):
+    """What a listing cannot tell apart is looked up by name."""
+    files = write(source, NAMES)
+    copy(setting.remote, source, NAMES)
+
+    found = hashes(setting.remote.look_below("tv", {f"tv/{name}" for name in NAMES}))
+
+    assert found.items() <= expected(files).items()
+    # control characters are shown as their pictures there
+    plain = {f"tv/{name}" for name in NAMES if name.isprintable() or "\u202e" in name}
+    assert found.keys() >= plain - {"tv/stray\ufffd.mkv"}
+
+
+def test_many_ranges_come_in_their_order(setting, source):
+    files = write(source, ["a.mkv", "new\nline.mkv", "stray\udcff.mkv"])
+    copy(setting.remote, source, list(files))
+    ranges = [
+        Range(f"tv/{name}", offset, count)
+        for offset, count in ((0, 10), (990, 10), (500, 1), (995, 100))
+        for name in files
+    ]
+
+    assert setting.remote.read(ranges) == [
+        files[one.name.removeprefix("tv/")][one.offset : one.offset + one.count] for one in ranges
+    ]
+    assert list(setting.remote.read([])) == []
+
+
+def test_hostile_names_are_copied_and_the_old_ones_hidden(setting, source):
+    """A season that was renamed: each object by its name, and no other."""
+    files = write(source, NAMES)
+    copy(setting.remote, source, NAMES)
+    moved = {f"tv/new/{name}": f"tv/{name}" for name in NAMES}
+    names = {old: new for new, old in moved.items() if not setting.remote.why_not_storable(new)}
+
+    setting.remote.copy_within({new: old for old, new in names.items()})
+
+    found = hashes(setting.remote.look(list(names.values())))
+    assert found == {new: expected(files)[old] for old, new in names.items()}
+    half = sorted(names)[::2]
+    setting.remote.hide(half)
+    left = setting.remote.look([f"tv/{name}" for name in NAMES])
+    assert left.keys() == {f"tv/{name}" for name in NAMES} - set(half)
+    assert hashes(setting.remote.look(list(names.values()))) == found
+
+
+def test_a_copy_of_what_is_not_there_makes_nothing_and_says_nothing(setting, source):
+    copy(setting.remote, source, list(write(source, ["a.mkv"])))
+    before = setting.stored()
+
+    setting.remote.copy_within({"tv/b.mkv": "tv/gone.mkv", "tv/c.mkv": "no/folder/c.mkv"})
+    setting.remote.copy_within({})
+
+    assert setting.stored() == before
+
+
+def test_a_copy_onto_the_same_bytes_makes_no_version_and_onto_others_a_new_one(setting, source):
+    files = write(source, ["a.mkv"])
+    copy(setting.remote, source, list(files))
+    setting.put("tv/same.mkv", files["a.mkv"])
+    setting.put("tv/other.mkv", b"another")
+
+    setting.remote.copy_within({"tv/same.mkv": "tv/a.mkv", "tv/other.mkv": "tv/a.mkv"})
+
+    assert (setting.versions("tv/same.mkv"), setting.versions("tv/other.mkv")) == (1, 2)
+    assert setting.stored()["tv/other.mkv"] == files["a.mkv"]
+
+
+def test_what_is_hidden_is_gone_and_comes_back_with_the_next_copy(setting, source):
+    files = write(source, ["a.mkv", "a.mkv.txt", "folder/a.mkv"])
+    copy(setting.remote, source, list(files))
+
+    setting.remote.hide(["tv/a.mkv", "tv/folder", "tv/gone.mkv"])
+
+    assert setting.stored().keys() == {"tv/a.mkv.txt", "tv/folder/a.mkv"}
+    assert "tv/a.mkv" not in setting.remote.look(["tv/a.mkv"])
+    assert "tv/a.mkv" not in setting.remote.look_below("tv", {"tv/a.mkv"})
+    copy(setting.remote, source, ["a.mkv"])
+    assert hashes(setting.remote.look(["tv/a.mkv"])) == {"tv/a.mkv": expected(files)["tv/a.mkv"]}
+
+
+def test_hiding_nothing_hides_nothing(setting, source):
+    files = write(source, ["a.mkv", "b.mkv"])
+    copy(setting.remote, source, list(files))
+
+    setting.remote.hide([])
+
+    assert len(setting.stored()) == 2
+
+
+@pytest.mark.parametrize("line", ["", "hard_delete = true\n"], ids=["plain", "hard_delete"])
+def test_hiding_keeps_every_version(line, b2, tmp_path, source):
+    remote = rclone(b2, tmp_path)
+    for size in (10, 20, 30):
+        write(source, ["a.mkv", "b.mkv"], size=size)
+        copy(remote, source, ["a.mkv", "b.mkv"])
+    with open(tmp_path / "rclone-master.conf", "a") as config:
+        config.write(line)
+    before = b2.stats()
+
+    remote.hide(["tv/a.mkv"])
+
+    after = b2.stats()
+    assert set(contents(b2)) == {"tv/b.mkv"}
+    assert after.versions == before.versions + 1, "the mark that hides it"
+    assert after.stored == before.stored
+    assert "b2_delete_file_version" not in after.calls
+
+
+def test_hiding_many_costs_one_program_and_one_call_each(b2, tmp_path, source):
+    names = [f"folder {number}/a.mkv" for number in range(30)]
+    write(source, names, size=10)
+    remote = rclone(b2, tmp_path)
+    copy(remote, source, names)
+    b2.reset_stats()
+
+    remote.hide([f"tv/{name}" for name in names])
+
+    assert b2.stats().calls["b2_hide_file"] == 30
+    assert b2.stats().classes["C"] <= 10, "each of its workers asks for the bucket"
+    assert contents(b2) == {}
+
+
+def test_a_listing_of_many_folders_is_one_call_for_a_thousand_objects(b2, tmp_path):
+    for number in range(300):
+        b2.put(f"tv/Show {number}/Season 1/a.mkv", b"x", sha1=sha1(b"x"))
+    remote = rclone(b2, tmp_path)
+    wanted = {f"tv/Show {number}/Season 1/a.mkv" for number in range(0, 300, 2)}
+
+    assert remote.look_below("tv", wanted).keys() == wanted
+
+    stats = b2.stats()
+    assert stats.calls["b2_list_file_names"] <= 2, "is it a folder, and what is below it"
+    assert stats.classes.get("B", 0) <= 1
+
+
+def test_a_copy_within_sends_no_bytes(b2, tmp_path, source):
+    names = [f"{number}.mkv" for number in range(8)]
+    files = write(source, names, size=MIB)
+    remote = rclone(b2, tmp_path)
+    copy(remote, source, names)
+    b2.reset_stats()
+
+    remote.copy_within({f"tv/new {name}": f"tv/{name}" for name in names})
+
+    stats = b2.stats()
+    assert (stats.calls["b2_copy_file"], stats.calls.get("b2_upload_file", 0)) == (8, 0)
+    assert stats.bytes_in < MIB / 8
+    assert stats.bytes_out < MIB / 8
+    found = hashes(remote.look([f"tv/new {name}" for name in names]))
+    assert found == {f"tv/new {name}": (MIB, sha1(data)) for name, data in files.items()}
+
+
+def test_an_object_beyond_the_limit_is_copied_in_parts_and_keeps_its_sha1(b2, tmp_path, source):
+    """B2 copies at most 5 GB in one call."""
+    files = write(source, ["large.mkv"], size=13 * MIB)
+    remote = rclone(b2, tmp_path)
+    with open(tmp_path / "rclone-master.conf", "a") as config:
+        config.write("upload_cutoff = 5Mi\nchunk_size = 5Mi\ncopy_cutoff = 5Mi\n")
+    copy(remote, source, list(files))
+    assert b2.stats().calls["b2_upload_part"] == 3
+    b2.reset_stats()
+
+    remote.copy_within({"tv/new.mkv": "tv/large.mkv"})
+
+    stats = b2.stats()
+    assert stats.calls["b2_copy_part"] == 3
+    assert stats.bytes_in < MIB
+    assert hashes(remote.look(["tv/new.mkv"])) == {
+        "tv/new.mkv": (13 * MIB, sha1(files["large.mkv"]))
+    }
+    assert contents(b2)["tv/new.mkv"] == files["large.mkv"]
+    assert stats.unfinished == 0
+
+
+@pytest.mark.parametrize("fault", [TRANSACTION_CAP, Fault("b2_list_.*", status=503, count=None)])
+def test_a_listing_that_fails_proves_nothing(fault, b2, tmp_path):
+    """rclone ends with "directory not found": the copy looks for each object, and meets the cap."""
+    b2.put("tv/a.mkv", b"a", sha1=sha1(b"a"))
+    b2.inject(fault)
+
+    assert dict(rclone(b2, tmp_path).look_below("tv", {"tv/a.mkv"})) == {}
+
+
+def test_hiding_that_fails_is_told(b2, tmp_path):
+    b2.put("tv/a.mkv", b"a", sha1=sha1(b"a"))
+    b2.inject(api="b2_hide_file", status=503, count=None)
+
+    with pytest.raises(Unavailable):
+        rclone(b2, tmp_path).hide(["tv/a.mkv"])
+
+
+def test_a_range_of_what_is_gone_is_told(b2, tmp_path):
+    b2.put("tv/a.mkv", b"abc", sha1=sha1(b"abc"))
+    remote = rclone(b2, tmp_path)
+
+    answer: object = None
+    try:
+        answer = remote.read([Range("tv/a.mkv", 0, 2), Range("tv/gone.mkv", 0, 2)])
+    except MediapipeError as error:
+        answer = error
+    assert isinstance(answer, MediapipeError) or list(answer) == [b"ab", b""]
 
 
 # Names: what is refused could really not be kept, and what is not refused can
@@ -1017,7 +1257,9 @@ def test_rclone_cannot_talk_to_systemd_in_our_name(b2, tmp_path, source, monkeyp
     assert "PATH" in environment
 
 
-@pytest.mark.parametrize("answer", ["", "no JSON", "{}", "17", '{"error": 1}'])
+@pytest.mark.parametrize(
+    "answer", ["", "no JSON", "{}", "17", '{"error": 1}', '[{"Path": "tv/a.mkv"}]']
+)
 def test_a_listing_that_is_none_is_no_absence(answer, b2, tmp_path):
     program = tmp_path / "odd-rclone"
     program.write_text(
@@ -1027,3 +1269,18 @@ def test_a_listing_that_is_none_is_no_absence(answer, b2, tmp_path):
 
     with pytest.raises(MediapipeError):
         rclone(b2, tmp_path, binary=str(program)).look(["tv/a.mkv"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["no JSON", "17", '[{"Path": "a.mkv"}]', '[{"Path": "a.mkv", "Size": "x"}]'],
+)
+def test_a_listing_below_a_folder_that_is_none_ends_in_order(answer, b2, tmp_path):
+    program = tmp_path / "odd-rclone"
+    program.write_text(
+        f"#!/bin/sh\n[ $1 = version ] && echo rclone v1.75.2 && exit\necho {shlex.quote(answer)}\n"
+    )
+    program.chmod(0o755)
+
+    with pytest.raises(MediapipeError):
+        rclone(b2, tmp_path, binary=str(program)).look_below("tv", {"tv/a.mkv"})

@@ -1297,6 +1297,28 @@ def test_odd_names_go_like_all_others(host: Host, name: str) -> None:
 # what the list may get wrong, and what the bucket may do
 
 
+def test_many_objects_of_a_folder_are_read_again_by_one_listing(host: Host) -> None:
+    files = [host.write(host.downloads / "tv" / "Show" / f"{one}.mkv") for one in range(201)]
+    for file in files:
+        host.link(file, host.tv / "Show" / file.name)
+    host.torrent("Show", *files)
+    host.cleanup(accept_loss=True)
+    host.upload()
+    host.remote.calls.clear()
+    gone = host.remote.versions.pop("tv/Show/7.mkv")
+    report = host.cleanup()
+    # what a listing does not show is looked at before it counts as gone
+    assert [one for one in host.remote.calls if one != "why_hides"] == ["look_below", "look"]
+    assert {one.action.kind for one in report.results} == {"delete-marker"}
+    assert all(file.exists() for file in files)
+    host.remote.versions["tv/Show/7.mkv"] = gone
+    host.upload()
+    host.remote.calls.clear()
+    host.cleanup()
+    assert host.remote.calls == ["look_below"]
+    assert not any(file.exists() for file in files)
+
+
 def test_the_first_look_keeps_every_orphan_whatever_is_asked_for(host: Host) -> None:
     other = host.write(host.downloads / "Kept" / "k.mkv")
     host.torrent("Kept", other, category="", seeding_time=60)

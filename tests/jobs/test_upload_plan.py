@@ -247,6 +247,7 @@ def test_the_audit_tells_what_a_restore_needs(host: Host) -> None:
     assert file == {
         "path": str(path),
         "inode": path.stat().st_ino,
+        "mtime_ns": path.stat().st_mtime_ns,
         "size": path.stat().st_size,
         "sha1": sha1(path.read_bytes()),
         "remote": "b2:bucket/tv/a.mkv",

@@ -19,6 +19,10 @@ SCRIPTS = Path(sys.executable).parent
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
+_SMALL = 0.05
+"""Ratios below it need more than two places."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One measured ratio and what it is held against."""
@@ -37,7 +41,10 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         goal = "" if self.goal is None else f"≤ {self.goal:g}"
         verdict = "" if self.goal is None else "MISSED" if self.missed else "met"
-        return (self.what, self.ours, self.other, f"{self.ratio:.2f}", goal, verdict)
+        ratio = (
+            f"{self.ratio:.2f}" if self.ratio >= _SMALL or not self.ratio else f"{self.ratio:.2g}"
+        )
+        return (self.what, self.ours, self.other, ratio, goal, verdict)
 
 
 HEADINGS = ("what", "ours", "against", "ratio", "goal", "")

@@ -8,9 +8,11 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from mediapipe.disk.marker import VERSION, marker_path
+from mediapipe.history import open_history
+from mediapipe.records import Proof, Proven
 from mediapipe.testing.box import BUCKET, Box
 
 if TYPE_CHECKING:
@@ -19,6 +21,16 @@ if TYPE_CHECKING:
 
 NOWHERE = "http://127.0.0.1:9"
 """No qBittorrent: nobody asks it about libraries."""
+
+
+class Torrent(TypedDict):
+    """A torrent as `_planning` reads it; `files` are paths and bytes."""
+
+    hash: str
+    name: str
+    category: str
+    save_path: str
+    files: list[tuple[str, int]]
 
 
 def sparse(path: Path, size: int) -> None:
@@ -31,10 +43,9 @@ def sparse(path: Path, size: int) -> None:
 def mark(path: Path, remote: str) -> None:
     """Mark a file as uploaded under this full remote name, as the job itself would."""
     found = path.stat()
-    sha1 = hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
     entry = {
         "path": path.name, "inode": found.st_ino, "size": found.st_size,
-        "mtime_ns": found.st_mtime_ns, "remote": remote, "sha1": sha1,
+        "mtime_ns": found.st_mtime_ns, "remote": remote, "sha1": _sha1(path),
     }  # fmt: skip
     data = {
         "version": VERSION, "item": path.name, "uploaded_at": "2026-11-20T05:34:33Z",
@@ -101,3 +112,43 @@ def b2_process(latency: float) -> Iterator[str]:
             yield f"[b2]\ntype = b2\naccount = master\nkey = master-secret\nendpoint = {url}\n"
         finally:
             b2.terminate()
+
+
+def seeding(box: Box, files: Iterable[tuple[Path, str]], count: int) -> list[Torrent]:
+    """Hard-link this many folders of a library into completed, as the torrents that they were."""
+    groups: dict[Path, list[Path]] = {}
+    for path, _name in files:
+        groups.setdefault(path.parent, []).append(path)
+    torrents = []
+    step = max(len(groups) // count, 1)
+    for folder, paths in list(groups.items())[::step][:count]:
+        is_film = box.movies in folder.parents
+        name = folder.name if is_film else f"{folder.parent.name}.{folder.name}"
+        own = box.completed / ("movies" if is_film else "tv") / name
+        own.mkdir(parents=True)
+        torrent: Torrent = {
+            "hash": hashlib.sha1(os.fsencode(own), usedforsecurity=False).hexdigest(),
+            "name": name,
+            "category": "radarr" if is_film else "tv-sonarr",
+            "save_path": str(own.parent),
+            "files": [(str(own / path.name), path.stat().st_size) for path in paths],
+        }
+        for path in paths:
+            os.link(path, own / path.name)
+        torrents.append(torrent)
+    return torrents
+
+
+def remember(box: Box, files: Iterable[tuple[Path, str]]) -> None:
+    """Write the proofs of files into the history, as an upload of them would."""
+    with contextlib.closing(open_history(str(box.state))) as history, history.together():
+        for path, name in files:
+            found = path.stat()
+            remote = f"b2:{BUCKET}/{name}"
+            object_ = Proven(remote, found.st_size, _sha1(path), "id")
+            identity = (found.st_ino, found.st_size, found.st_mtime_ns)
+            history.prove(identity, Proof(remote, (object_,)), 0.0)
+
+
+def _sha1(path: Path) -> str:
+    return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -1,23 +1,21 @@
 """What an upload costs beside the commands that a person would type instead.
 
 Each number is a ratio of two measurements of the same minutes, so that it means the same on a
-slow machine and on a busy one. Status 1: a goal is missed.
+slow machine and on a busy one.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import shutil
 import statistics
 import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks._main import main
 from benchmarks._peaks import Peaks, peaks
-from benchmarks._table import SCRIPTS, Row, against, interleaved, publish, table, timed
+from benchmarks._table import SCRIPTS, Row, against, interleaved, timed
 from benchmarks._trees import (
     NOWHERE,
     b2_process,
@@ -34,6 +32,7 @@ from mediapipe.testing.box import BUCKET, Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 MIB = 1 << 20
 RCLONE = SCRIPTS / "rclone"
@@ -240,31 +239,5 @@ PARTS: dict[str, Callable[[Path, Sizes, int], Iterator[Row]]] = {
 }  # fmt: skip
 
 
-def main() -> None:
-    """Measure, print, and publish if wanted."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default all")
-    parser.add_argument("--quick", action="store_true", help="tiny, and judged by nobody")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", help="where to write the trees; default: a temporary folder")
-    parser.add_argument("--write", action="store_true", help="put the table into docs")
-    options = parser.parse_args()
-    if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    if options.write and (options.parts or options.quick):
-        parser.error("only the whole table is written, in full size")
-    sizes, rounds = (TINY, 1) if options.quick else (Sizes(), options.rounds)
-    rows: list[Row] = []
-    for name in options.parts or PARTS:
-        with tempfile.TemporaryDirectory(prefix="mediapipe-bench-", dir=options.folder) as folder:
-            for row in PARTS[name](Path(folder), sizes, rounds):
-                rows.append(row)
-                print(*row.cells(), sep=" | ", file=sys.stderr, flush=True)
-    print(table(rows))
-    if options.write:
-        publish("upload", f"benchmarks/upload.py {' '.join(sys.argv[1:])}", table(rows))
-    sys.exit(not options.quick and any(row.missed for row in rows))
-
-
 if __name__ == "__main__":
-    main()
+    main("upload", __doc__, PARTS, Sizes(), TINY)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 from mediapipe.disk.index import look
 from mediapipe.errors import Unavailable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from mediapipe.disk.index import File, Inode
-    from mediapipe.ports import Torrent, TorrentClient, TorrentFile
+    from mediapipe.ports import Torrent, TorrentFile
 
 _WITHOUT_METADATA = frozenset({"metaDL", "forcedMetaDL", "downloadingMetadata"})
 
@@ -37,14 +38,25 @@ class Claims:
         return self.paths.get(path, frozenset()) | by_inode
 
 
-def claims_of(torrents: Iterable[Torrent], client: TorrentClient) -> Claims:
-    """Read the file list of every torrent. Raises Unavailable where one is not to be had."""
+class Lister(Protocol):
+    """What tells the files of a torrent: qBittorrent itself, or one that remembers."""
+
+    def files(self, torrent: Torrent) -> tuple[TorrentFile, ...]: ...
+
+
+def claims_of(
+    torrents: Iterable[Torrent], lister: Lister, seen: Mapping[str, File] = MappingProxyType({})
+) -> Claims:
+    """Read the file list of every torrent. Raises Unavailable where one is not to be had.
+
+    `seen` are files by path that the lister has just looked at itself.
+    """
     files: dict[str, tuple[TorrentFile, ...]] = {}
     paths: dict[str, set[str]] = defaultdict(set)
     inodes: dict[Inode, set[str]] = defaultdict(set)
     blind = ""
     for torrent in torrents:
-        listed = client.files(torrent)
+        listed = lister.files(torrent)
         if not listed and torrent.size > 0 and torrent.state not in _WITHOUT_METADATA:
             raise Unavailable(
                 f"qBittorrent lists no files for the torrent {torrent.name}",
@@ -56,7 +68,7 @@ def claims_of(torrents: Iterable[Torrent], client: TorrentClient) -> Claims:
             path = os.path.normpath(one.path)
             paths[path].add(torrent.hash)
             try:
-                there = look(path)
+                there = seen.get(path) or look(path)
             except OSError:
                 continue
             if there is not None:

@@ -9,7 +9,7 @@ import sqlite3
 from mediapipe.errors import ConfigError, Unavailable
 
 NAME = "history.db"
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS proofs (
     id INTEGER PRIMARY KEY, inode INTEGER NOT NULL, size INTEGER NOT NULL,
@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS intents (
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, moment REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS wanted (
     hash TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, paths TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS file_lists (
+    hash TEXT PRIMARY KEY, stamp TEXT NOT NULL, files TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS roots (path TEXT PRIMARY KEY, identifier TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pauses (
@@ -65,9 +68,9 @@ def connect(folder: str) -> sqlite3.Connection:
 
 
 def copy(folder: str) -> sqlite3.Connection:
-    """Copy the database into memory, or make an empty one there. Raises Unavailable."""
+    """Copy the database for ourselves alone, or make an empty one. Raises Unavailable."""
     path = os.path.join(folder, NAME)
-    connection = _open(":memory:")
+    connection = _open("")  # in a file without a name, so that a long history fills no memory
     try:
         while not _filled(connection, path):
             pass

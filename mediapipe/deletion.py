@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from mediapipe.disk import marker
 from mediapipe.disk.index import File
 from mediapipe.judging import confirmed, may_discard, why_other
-from mediapipe.layout import item_of
+from mediapipe.layout import item_finder, item_of
 from mediapipe.plan import duration, human
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from mediapipe.folders import Folders
     from mediapipe.holdings import Candidate, Holding
@@ -101,12 +102,13 @@ class Steps:
         gone: Iterable[str],
     ) -> None:
         self._rules = rules
+        self._item_of = item_finder(rules.config)
         self._folders = folders
         self._objects = objects
         self._gone: set[str] = set(gone)
 
     def of(
-        self, candidate: Candidate, later: frozenset[str], staying: frozenset[str]
+        self, candidate: Candidate, later: AbstractSet[str], staying: AbstractSet[str]
     ) -> list[Delete]:
         """Give the steps of a candidate.
 
@@ -122,7 +124,7 @@ class Steps:
         links: list[Delete] = []
         names: list[str] = []
         for holding in candidate.holdings:
-            if holding.claimants & (staying | later):
+            if holding.claimants & staying or holding.claimants & later:
                 continue
             names.append(holding.path)
             if holding.file is None:
@@ -170,7 +172,7 @@ class Steps:
     def _markers(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
         """Give the markers whose item goes."""
         for name in names:
-            for item in (name, item_of(name, self._rules.config)):
+            for item in (name, self._item_of(name)):
                 path = marker.marker_path(item)
                 found = self._folders.markers.get(path)
                 if found is None or path in self._gone or not self._goes(item):

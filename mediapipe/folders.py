@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
 from mediapipe.disk.index import File, look
-from mediapipe.layout import item_of
 from mediapipe.names import matcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mediapipe.config import Config
     from mediapipe.holdings import Candidate
+    from mediapipe.surroundings import Surroundings
 
 _HELD_OPEN = (".nfs", ".fuse_hidden")
 
@@ -37,14 +36,14 @@ class Folders:
 
 
 def read_folders(
-    candidates: Iterable[Candidate], reserved: frozenset[str], config: Config
+    candidates: Iterable[Candidate], reserved: frozenset[str], around: Surroundings
 ) -> Folders:
     """Read the folders above every name that may go, and the markers beside them."""
     listing: dict[str, frozenset[str]] = {}
     markers: dict[str, File] = {}
     absent = set()
     debris: dict[str, File] = {}
-    ignored = matcher(config.upload.ignore)
+    ignored = matcher(around.config.upload.ignore)
     for candidate in candidates:
         for holding in candidate.holdings:
             if holding.trouble:
@@ -52,16 +51,17 @@ def read_folders(
             for name in holding.names or (holding.path,):
                 folder = os.path.dirname(name)
                 while folder not in reserved and folder not in listing and folder != "/":
-                    with contextlib.suppress(OSError):
-                        listing[folder] = frozenset(os.listdir(folder))
-                        debris |= _debris(folder, listing[folder], ignored)
+                    if (found := around.names(folder)) is not None:
+                        listing[folder] = found
+                        debris |= _debris(folder, found, ignored)
                     folder = os.path.dirname(folder)
-                for item in {name, item_of(name, config)}:
-                    if not os.path.lexists(item):
+                for item in around.items(name):
+                    if around.is_absent(item):
                         absent.add(item)
-                    path = marker.marker_path(item)
-                    if path not in markers and (found := _our_marker(path)):
-                        markers[path] = found
+                    beside = around.marker(item)
+                    # ours, or an empty one, may go with its item
+                    if beside and (beside[0].size == 0 or beside[1] is not None):
+                        markers[beside[0].path] = beside[0]
     return Folders(listing, reserved, markers, frozenset(absent), debris)
 
 
@@ -78,14 +78,3 @@ def _debris(folder: str, names: Iterable[str], ignored: Callable[[str], bool]) -
                 if file is not None and file.links == 1:
                     found[file.path] = file
     return found
-
-
-def _our_marker(path: str) -> File | None:
-    """Give a marker that may go with its item: ours, or an empty one."""
-    try:
-        file = look(path)
-        if file and (file.size == 0 or marker.read(path) is not None):
-            return file
-    except OSError:
-        pass
-    return None

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mediapipe import database
+from mediapipe.file_lists import FileLists
 from mediapipe.records import Intent, Pause, Proof, Proven, Sighting, Wanted
 from mediapipe.runs import Runs, storable
 
@@ -24,7 +25,7 @@ _MAX_STEP = 1800
 has not seeded for a week."""
 
 
-class History(Runs):
+class History(Runs, FileLists):
     """The open database. Every write is committed, durably, before the method returns."""
 
     @contextlib.contextmanager
@@ -42,19 +43,28 @@ class History(Runs):
 
     def proofs(self, identity: Identity) -> tuple[Proof, ...]:
         """Give what is proven about a file of this identity, newest first."""
-        inode, size, mtime_ns = identity
+        return self.proofs_of([identity]).get(identity, ())
+
+    def proofs_of(self, identities: Iterable[Identity]) -> dict[Identity, tuple[Proof, ...]]:
+        """Give what is proven about files of these identities, in few questions."""
+        wanted = {(_fit(one[0]), one[1], _fit(one[2])): one for one in identities}
         rows = self._db.execute(
-            "SELECT proofs.id, place, remote, objects.size, sha1, file_id, readback"
-            " FROM proofs JOIN objects ON proof = proofs.id"
-            " WHERE inode = ? AND proofs.size = ? AND mtime_ns = ?"
-            " ORDER BY proven_at DESC, proofs.id, remote",
-            (_fit(inode), size, _fit(mtime_ns)),
+            "SELECT inode, proofs.size, mtime_ns, proofs.id, place, remote, objects.size, sha1,"
+            " file_id, readback FROM json_each(?) AS one CROSS JOIN proofs"
+            " ON inode = json_extract(one.value, '$[0]') AND mtime_ns = json_extract(one.value, "
+            "'$[2]') AND proofs.size = json_extract(one.value, '$[1]') CROSS JOIN objects"
+            " ON proof = proofs.id ORDER BY proven_at DESC, proofs.id, remote",
+            (json.dumps(sorted(wanted)),),  # in the order of the index
         )
-        found: dict[int, tuple[str, list[Proven]]] = {}
-        for number, place, remote, length, sha1, file_id, readback in rows:
-            objects = found.setdefault(number, (json.loads(place), []))[1]
+        found: dict[Identity, dict[int, tuple[str, list[Proven]]]] = {}
+        for *key, number, place, remote, length, sha1, file_id, readback in rows:
+            proofs = found.setdefault(wanted[key[0], key[1], key[2]], {})
+            objects = proofs.setdefault(number, (json.loads(place), []))[1]
             objects.append(Proven(json.loads(remote), length, sha1, file_id, bool(readback)))
-        return tuple(Proof(place, tuple(objects)) for place, objects in found.values())
+        return {
+            identity: tuple(Proof(place, tuple(objects)) for place, objects in proofs.values())
+            for identity, proofs in found.items()
+        }
 
     def prove(self, identity: Identity, proof: Proof, now: float) -> None:
         """Remember a proof; call it inside `together`, so that it is written whole."""
@@ -251,16 +261,9 @@ class History(Runs):
 
     def pause(self, subject: str, pause: Pause) -> None:
         """Leave a subject alone for a while."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO pauses VALUES (?, ?, ?, ?, ?)",
-            (
-                json.dumps(subject),
-                pause.until,
-                pause.tries,
-                storable(pause.reason),
-                pause.fingerprint,
-            ),
-        )
+        row = (pause.until, pause.tries, storable(pause.reason), pause.fingerprint)
+        query = "INSERT OR REPLACE INTO pauses VALUES (?, ?, ?, ?, ?)"
+        self._db.execute(query, (json.dumps(subject), *row))
 
     def unpause(self, subjects: Iterable[str]) -> None:
         """Forget pauses: it went well."""
@@ -291,5 +294,5 @@ def open_history(folder: str) -> History:
 
 
 def copy_history(folder: str) -> History:
-    """Copy the history into memory: a dry run may write what it likes, and nothing lasts."""
+    """Copy the history: a dry run may write what it likes, and nothing lasts."""
     return History(database.copy(folder))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk import marker
-from mediapipe.disk.index import File, find_links, is_empty, look, walk
+from mediapipe.disk.index import File, is_empty, look, walk
+from mediapipe.disk.links import find_links
 from mediapipe.disk.mounts import mounts, why_inodes_untrusted
 from mediapipe.names import matcher
 from mediapipe.plan import shown
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mediapipe.history import History
     from mediapipe.ports import Torrent
     from mediapipe.records import Intent
+    from mediapipe.surroundings import Surroundings
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,13 @@ class Candidate:
     """Why an orphan has to wait; empty where it has not."""
 
 
-def of_torrent(torrent: Torrent, claims: Claims, config: Config, seeded: float) -> Candidate:
+def of_torrent(torrent: Torrent, claims: Claims, around: Surroundings, seeded: float) -> Candidate:
     """Look at the files of a due torrent."""
+    completed = around.config.paths.completed
     # names that differ in a torrent may be one on disk: qBittorrent maps what it cannot write
     listed = {one.path: one for one in claims.files[torrent.hash]}
     holdings = tuple(
-        _hold(
-            one.path, config.paths.completed, config, wanted=one.wanted, finished=one.progress == 1
-        )
+        _hold(one.path, completed, around, wanted=one.wanted, finished=one.progress == 1)
         for one in listed.values()
     )
     return Candidate(torrent.hash, torrent.name, torrent, torrent.category, holdings, seeded=seeded)
@@ -98,13 +99,14 @@ def _is_left(intent: Intent, reserved: frozenset[str]) -> bool:
     return False
 
 
-def of_intent(intent: Intent, config: Config) -> Candidate:
+def of_intent(intent: Intent, around: Surroundings) -> Candidate:
     """Look at what is left of a deletion that was begun."""
+    config = around.config
     roots = [*(library.root for library in config.libraries.values()), config.paths.completed]
     found = []
     for path, identity in intent.paths.items():
         held = _hold(
-            path, next((one for one in roots if layout.inside(path, one)), roots[-1]), config
+            path, next((one for one in roots if layout.inside(path, one)), roots[-1]), around
         )
         if held.file is not None and held.file.identity == identity:
             # it needed no proof when its torrent could still tell
@@ -114,8 +116,9 @@ def of_intent(intent: Intent, config: Config) -> Candidate:
     return Candidate(f"intent {intent.id}", intent.name, None, category, tuple(found), intent.id)
 
 
-def of_orphan(path: str, category: str, config: Config, grace: str) -> Candidate:
+def of_orphan(path: str, category: str, around: Surroundings, grace: str) -> Candidate:
     """Look at an entry below completed that no torrent holds."""
+    config = around.config
     ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
     found = []
     unreadable: list[str] = []
@@ -126,10 +129,10 @@ def of_orphan(path: str, category: str, config: Config, grace: str) -> Candidate
             if unfinished(entry.name):
                 found.append(Holding(entry.path, None, "is not finished"))
             elif not ignored(entry.name):
-                found.append(_hold(entry.path, config.paths.completed, config))
+                found.append(_hold(entry.path, config.paths.completed, around))
     found += [Holding(path, None, f"unreadable: {line}") for line in unreadable]
     if not folders:
-        found.append(_hold(path, config.paths.completed, config))
+        found.append(_hold(path, config.paths.completed, around))
     return Candidate(path, path, None, category, tuple(found), grace=grace)
 
 
@@ -144,29 +147,16 @@ def _category_of(path: str, config: Config) -> str:
 
 
 def _hold(
-    path: str, root: str, config: Config, *, wanted: bool = True, finished: bool = True
+    path: str, root: str, around: Surroundings, *, wanted: bool = True, finished: bool = True
 ) -> Holding:
     if not layout.inside(path, root) or os.path.normpath(path) != path:
         return Holding(path, None, f"{shown(path)} lies outside {root}", wanted, finished)
     try:
-        trouble = _why_elsewhere(path, root, config)
+        trouble = around.why_elsewhere(path, root)
         return Holding(path, look(path), trouble, wanted, finished)
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
         return Holding(path, None, f"cannot be read: {words}", wanted, finished)
-
-
-def _why_elsewhere(path: str, root: str, config: Config) -> str:
-    """Tell where a link leads a path, or give an empty string.
-
-    The roots and the category folders may be links, as their owner wants; what lies below may not.
-    """
-    folders = (*layout.download_folders(config), root)
-    base = next(folder for folder in folders if layout.inside(path, folder))
-    folder = os.path.dirname(path)
-    straight = os.path.normpath(os.path.join(os.path.realpath(base), os.path.relpath(folder, base)))
-    real = os.path.realpath(folder)
-    return "" if real == straight else f"a link leads it to {shown(real)}"
 
 
 def orphan_items(
@@ -177,7 +167,12 @@ def orphan_items(
     An entry of which a torrent holds any part, by path or by inode, is no orphan; nor is one that
     is unfinished.
     """
-    held = {parent for path in claims.paths for parent in _upward(path, config.paths.completed)}
+    held: set[str] = set()
+    for path in claims.paths:
+        folder = path
+        while folder not in held and layout.inside(folder, config.paths.completed):
+            held.add(folder)
+            folder = os.path.dirname(folder)
     for path, category in entries(config, unreadable):
         if path not in held:
             yield path, category
@@ -207,22 +202,21 @@ def entries(config: Config, unreadable: list[str]) -> Iterator[tuple[str, str]]:
                 yield path, category
 
 
-def _upward(path: str, root: str) -> Iterator[str]:
-    while layout.inside(path, root):
-        yield path
-        path = os.path.dirname(path)
-
-
 def complete(
-    candidates: Sequence[Candidate], claims: Claims, config: Config, history: History
+    candidates: Sequence[Candidate], claims: Claims, around: Surroundings, history: History
 ) -> tuple[Candidate, ...]:
     """Add links, proofs and claims to the files of the candidates, by one walk over all roots."""
+    config = around.config
     roots = [*(library.root for library in config.libraries.values()), config.paths.completed]
     table = mounts()
     untrusted = {root: why_inodes_untrusted(root, table) for root in roots}
     trouble = next((reason for reason in untrusted.values() if reason), "")
     files = [one.file for candidate in candidates for one in candidate.holdings if one.file]
-    links = find_links(roots, files)
+    rows = history.proofs_of({file.identity for file in files})
+    sound = [one.path for candidate in candidates for one in candidate.holdings if not one.trouble]
+    places = [proof.place for proofs in rows.values() for proof in proofs]
+    likely = [*map(os.path.dirname, sound), *around.likely_folders(places)]
+    links = find_links(roots, files, likely)
     prefix = layout.address(config.rclone.remote, "")
 
     def finished(holding: Holding) -> Holding:
@@ -233,7 +227,7 @@ def complete(
         names = links.names.get(file.inode, ()) if file.links > 1 else (holding.path,)
         known = {
             proof
-            for proof in (*_rows(file, history), *_marked(file, names, config))
+            for proof in (*_bared(rows.get(file.identity, ())), *_marked(file, names, around))
             if proof.objects and all(one.remote.startswith(prefix) for one in proof.objects)
         }
         return replace(
@@ -250,8 +244,8 @@ def complete(
     )
 
 
-def _rows(file: File, history: History) -> Iterator[Proof]:
-    for row in history.proofs(file.identity):
+def _bared(rows: Iterable[Proof]) -> Iterator[Proof]:
+    for row in rows:
         yield Proof(row.place, tuple(_bare(one) for one in row.objects))
 
 
@@ -260,14 +254,12 @@ def _bare(one: Proven | marker.Extracted) -> Proven:
     return Proven(one.remote, one.size, one.sha1)
 
 
-def _marked(file: File, names: Iterable[str], config: Config) -> Iterator[Proof]:
+def _marked(file: File, names: Iterable[str], around: Surroundings) -> Iterator[Proof]:
     """Give what the markers beside the file's names, and of the items they lie in, say of it."""
     for name in names:
-        for item in {name, layout.item_of(name, config)}:
-            try:
-                found = marker.read(marker.marker_path(item))
-            except OSError:
-                continue
+        for item in around.items(name):
+            beside = around.marker(item)
+            found = beside and beside[1]
             own = os.path.basename(name) if item == name else name[len(item) + 1 :]
             for entry in found.files if found else ():
                 if found and entry.path == own and entry.identity == file.identity:

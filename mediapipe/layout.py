@@ -10,7 +10,7 @@ from mediapipe.disk.mounts import is_mount_point, mounts
 from mediapipe.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mediapipe.config import Config, Library
     from mediapipe.disk.roots import Root
@@ -77,10 +77,20 @@ def download_folders(config: Config) -> tuple[str, ...]:
 
 def item_of(path: str, config: Config) -> str:
     """Give the item that a path belongs to: below completed the entry it lies in, else itself."""
-    for folder in download_folders(config):
-        if inside(path, folder):
-            return f"{folder}/{path[len(folder) + 1 :].partition('/')[0]}"
-    return path
+    return item_finder(config)(path)
+
+
+def item_finder(config: Config) -> Callable[[str], str]:
+    """Give `item_of` for many paths of one configuration."""
+    starts = tuple(f"{folder}/" for folder in download_folders(config))
+
+    def find(path: str) -> str:
+        for start in starts:
+            if path.startswith(start):
+                return start + path[len(start) :].partition("/")[0]
+        return path
+
+    return find
 
 
 def reserved(config: Config) -> frozenset[str]:

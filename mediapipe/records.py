@@ -72,6 +72,16 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class FileList:
+    """The files of a torrent when it was last asked for them, all of them whole and in place."""
+
+    stamp: str
+    """What qBittorrent's list said of the torrent then."""
+    files: Mapping[str, Identity]
+    """Path → identity."""
+
+
+@dataclass(frozen=True)
 class Pause:
     """Until when (epoch seconds) something is left alone after failures, and why."""
 

@@ -1,7 +1,7 @@
 """Print or run a plan, under its lock, and report how it went.
 
 The one place that knows of a dry run: `execute` prints instead of applying, `opened` gives a copy
-of the history in memory and takes no lock.
+of the history and takes no lock.
 """
 
 from __future__ import annotations

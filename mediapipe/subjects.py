@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk import marker
-from mediapipe.disk.index import File, find_links, look, walk
+from mediapipe.disk.index import File, look, walk
+from mediapipe.disk.links import find_links
 from mediapipe.errors import Unavailable, UsageError
 from mediapipe.explanation import AboutFile
 from mediapipe.names import matcher

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-FILE = Path(__file__).parent.parent / "benchmarks" / "upload.py"
-ROWS = {
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+UPLOAD = {
     "copies": [
         "upload of 4 × 1 MiB + 1 × 201 MiB, 0 ms per call",
         "upload of 4 × 1 MiB, 100 ms per call",
@@ -28,23 +28,50 @@ ROWS = {
     ]
     + [f"memory of a {kind} with 20 pending" for kind in ("dry run", "dry run", "run", "run")],
 }
+TREES = ["100 files in 32 folders", "200 files in 62 folders"]
+CLEANUP = {
+    "warm": [
+        f"{row}, {tree}"
+        for tree in TREES
+        for row in (
+            *(f"planning, {due} due" for due in (5, 5, 1, 1, "none", "none")),
+            "planning, 4 due",
+            "memory, 5 due",
+            "file lists asked for, none due",
+            "planning, 5 due, history lost",
+        )
+    ],
+    "cold": [f"planning, cold, 5 due, {TREES[0]}"],
+}
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("part", ROWS)
+@pytest.mark.parametrize("part", UPLOAD)
 def test_each_row_of_the_upload_benchmark_is_measured(part: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(FILE), part, "--quick", "--folder", str(tmp_path)]
+    assert measured("upload", part, tmp_path) == UPLOAD[part]
+
+
+@pytest.mark.parametrize("part", CLEANUP)
+def test_each_row_of_the_cleanup_benchmark_is_measured(part: str, tmp_path: Path) -> None:
+    assert measured("cleanup", part, tmp_path) == CLEANUP[part]
+
+
+def measured(name: str, part: str, folder: Path) -> list[str]:
+    """Run a part of a benchmark in tiny sizes; gives what its rows are about."""
+    command = [sys.executable, str(FOLDER / f"{name}.py"), part, "--quick", "--folder", str(folder)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()[2:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert [row[0] for row in cells] == ROWS[part]
     assert all(float(row[3]) >= 0 for row in cells)
     assert all(row[5] in ("met", "MISSED") if row[4] else not row[5] for row in cells)
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
+    return [row[0] for row in cells]
 
 
-def test_a_part_that_is_none_is_refused() -> None:
-    ended = subprocess.run([sys.executable, str(FILE), "speed"], capture_output=True, check=False)
+@pytest.mark.parametrize("name", ["upload", "cleanup"])
+def test_a_part_that_is_none_is_refused(name: str) -> None:
+    command = [sys.executable, str(FOLDER / f"{name}.py"), "speed"]
+    ended = subprocess.run(command, capture_output=True, check=False)
     assert ended.returncode == 2
     assert b"no such part: speed" in ended.stderr

@@ -20,7 +20,7 @@ LONGEST = 300
 CRAFT = """
 items archives choosing scanning remembering
 renaming hashing readback early sending extracting proving telling
-claims holdings judging confirming folders deletion removing
+listing claims surroundings holdings judging confirming folders deletion removing
 clearing sources restoring
 """
 LAYERS = """
@@ -34,8 +34,8 @@ config               | places units                                             
 config_load          | config errors units                                      |
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
-runs                 | records                                                  |
-history              | database errors records runs                             |
+runs file_lists      | records                                                  |
+history              | database errors file_lists records runs                         |
 audit                | plan                                                     |
 changes              | audit plan                                               |
 sources              | audit changes layout records                             |

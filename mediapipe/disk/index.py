@@ -1,18 +1,17 @@
-"""Files as facts: identity, one walk over a tree, and the hard links of a set of inodes."""
+"""Files as facts: their identity, and one walk over a tree."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 Identity = tuple[int, int, int]
 """(inode, size in bytes, mtime in ns): stays the same across reboots; device numbers do not."""
@@ -141,49 +140,3 @@ def walk(root: str, unreadable: list[str]) -> Iterator[Folder]:
         yield folder
         # whoever consumes the walk may remove from `folders` what shall not be entered
         pending.extend(folder.folders)
-
-
-@dataclass(frozen=True)
-class Links:
-    """The names found for each inode, and the folders that could not be read."""
-
-    names: Mapping[Inode, tuple[str, ...]]
-    unreadable: tuple[str, ...]
-
-
-def find_links(roots: Iterable[str], wanted: Iterable[File]) -> Links:
-    """Find every name below `roots` of the wanted files, in one walk that needs no stat.
-
-    A directory entry tells its inode number for free; only what matches is confirmed by `lstat`
-    (two file systems may use one number). The walk ends when the link counts are met, and does
-    not begin when every file has one link.
-    """
-    left = {file.inode: file.links for file in wanted if file.links > 1}
-    numbers = {number for _device, number in left}
-    names: dict[Inode, list[str]] = defaultdict(list)
-    unreadable: list[str] = []
-    pending = list(roots) if left else []
-    while pending and left:
-        folder = pending.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    elif entry.inode() in numbers:
-                        _confirm(entry.path, left, names)
-        except OSError as error:
-            unreadable.append(f"{folder}: {error.strerror}")
-    return Links({inode: tuple(found) for inode, found in names.items()}, tuple(unreadable))
-
-
-def _confirm(path: str, left: dict[Inode, int], names: dict[Inode, list[str]]) -> None:
-    try:
-        file = look(path)
-    except OSError:
-        return
-    if file is None or file.inode not in left:
-        return
-    names[file.inode].append(path)
-    if len(names[file.inode]) == left[file.inode]:
-        del left[file.inode]

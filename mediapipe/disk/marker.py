@@ -11,6 +11,8 @@ import stat
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from mediapipe.disk.index import file_from
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 SUFFIX = ".uploaded"
 VERSION = 1
 _NAME_MAX = 255
+_CHARACTER_MAX = 4
+"""Bytes of one character in UTF-8, at most."""
 _MARKER_MAX = 64 << 20
 """Bytes: far above any marker that we write; more is not read into memory."""
 _FOREIGN_MAX = 4096
@@ -84,12 +88,14 @@ class Marker:
 
 def marker_path(item: str) -> str:
     """Give the path of the marker of an item, hashed where the name would be too long."""
-    folder, name = os.path.split(item)
-    marker = name + SUFFIX
-    if len(os.fsencode(marker)) > _NAME_MAX:
-        digest = hashlib.sha1(os.fsencode(name), usedforsecurity=False).hexdigest()
-        marker = f".{digest[:16]}{SUFFIX}"
-    return os.path.join(folder, marker)
+    name = item[item.rfind("/") + 1 :]
+    # most names are short enough in whatever bytes; it is asked for thousands of files in a run
+    if len(name) * _CHARACTER_MAX + len(SUFFIX) > _NAME_MAX:
+        encoded = os.fsencode(name)
+        if len(encoded) + len(SUFFIX) > _NAME_MAX:
+            digest = hashlib.sha1(encoded, usedforsecurity=False).hexdigest()
+            return f"{item[: len(item) - len(name)]}.{digest[:16]}{SUFFIX}"
+    return item + SUFFIX
 
 
 def read(path: str) -> Marker | None:
@@ -97,17 +103,26 @@ def read(path: str) -> Marker | None:
 
     Raises OSError where it could not be read.
     """
+    found = read_file(path)
+    return found and found[1]
+
+
+def read_file(path: str) -> tuple[File, Marker | None] | None:
+    """Read a marker as `read` does, and give the file itself too."""
     try:
         # a fifo or a link in a marker's place must neither hang nor lead elsewhere
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", path)
+        # one bare read: thousands of markers are read in a run, and each is short
+        raw = b"" if found.st_size > _MARKER_MAX else os.read(descriptor, found.st_size)
+    finally:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no regular file", path)
-    with os.fdopen(descriptor, "rb") as file:
-        return None if found.st_size > _MARKER_MAX else _parse(file.read())
+    return file_from(path, found), _parse(raw)
 
 
 def _parse(raw: bytes) -> Marker | None:
@@ -141,7 +156,7 @@ _OBJECT: dict[str, type] = {"remote": str, "size": int, "sha1": str}
 def _typed(value: Any, kind: type) -> Any:
     if type(value) is not kind:
         raise TypeError(value)
-    if isinstance(value, str):
+    if isinstance(value, str) and not value.isascii():
         os.fsencode(value)  # half a character is no name: UnicodeEncodeError, a ValueError
     return value
 

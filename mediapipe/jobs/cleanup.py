@@ -12,9 +12,10 @@ from mediapipe.deletion import Delete, Steps, void_markers
 from mediapipe.errors import Unavailable
 from mediapipe.folders import Folders, read_folders
 from mediapipe.judging import Rules, leftovers, why_keep, why_not_due, why_unproven
+from mediapipe.listing import Lists
 from mediapipe.plan import Kept, Plan, clock, duration
-from mediapipe.remembering import trigger
 from mediapipe.runner import Context, Report, execute
+from mediapipe.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,7 +70,10 @@ def run(
 
     def apply(actions: Sequence[Delete]) -> Iterator[Result]:
         layout.adopt(roots, history)
-        trigger(context)
+        if history.wanted():  # what tells upload of it costs a fifth of this job's start
+            from mediapipe.remembering import trigger
+
+            trigger(context)
         if actions:
             from mediapipe.removing import remove_all
 
@@ -108,20 +112,23 @@ def scan(
         history.sight("orphan", (), now)
         history.want(())
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
-    claims = claims_of(torrents, client)
+    lists = Lists(client, history, {torrent.hash for torrent in due})
+    claims = claims_of(torrents, lists, lists.seen)
+    lists.remember(torrents)
+    around = Surroundings(config)
     if claims.blind:
         refused = refused or f"no orphan is touched: {claims.blind}"
     found = [
-        *(holdings.of_intent(intent, config) for intent in begun),
-        *(holdings.of_torrent(one, claims, config, seeded[one.hash]) for one in due),
-        *_orphans(context, claims, options, first_look=first_look),
+        *(holdings.of_intent(intent, around) for intent in begun),
+        *(holdings.of_torrent(one, claims, around, seeded[one.hash]) for one in due),
+        *_orphans(context, claims, around, options, first_look=first_look),
     ]
-    candidates = holdings.complete(found, claims, config, history)
+    candidates = holdings.complete(found, claims, around, history)
     history.want(leftovers(candidates, torrents, rules))
     objects = look_up(candidates, rules, remote, context)
     kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     names = {torrent.hash: torrent.name for torrent in torrents}
-    folders = read_folders(candidates, layout.reserved(config), config)
+    folders = read_folders(candidates, layout.reserved(config), around)
     return World(candidates, names, objects, folders, tuple(kept), refused)
 
 
@@ -151,7 +158,7 @@ def _loss(torrents: Sequence[Torrent], context: Context, options: Options) -> st
 
 
 def _orphans(
-    context: Context, claims: Claims, options: Options, *, first_look: bool
+    context: Context, claims: Claims, around: Surroundings, options: Options, *, first_look: bool
 ) -> Iterator[Candidate]:
     """Give the downloads that no torrent holds, each with the reason if it must wait."""
     config, now = context.config, context.now
@@ -168,7 +175,7 @@ def _orphans(
         )  # fmt: skip
         if first_look:  # also after history was lost: that may delay a deletion, never cause one
             grace = "no torrent holds it, but this is the first look at qBittorrent's list"
-        yield holdings.of_orphan(path, category, config, grace)
+        yield holdings.of_orphan(path, category, around, grace)
 
 
 def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
@@ -207,8 +214,9 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
     chosen = [*going, *orphans]
     staying = frozenset(world.names) - {one.key for one in chosen}
     actions = list(disproved.values())
-    for number, candidate in enumerate(chosen):
-        later = frozenset(one.key for one in chosen[number + 1 :])
+    later = {one.key for one in chosen}
+    for candidate in chosen:
+        later.remove(candidate.key)
         actions += steps.of(candidate, later, staying)
         kept += [
             Kept(holding.path, f"the torrent {world.names[hash_]} holds it too")

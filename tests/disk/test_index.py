@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mediapipe.disk.index import File, find_links, look, same, walk
+from mediapipe.disk.index import File, look, same, walk
+from mediapipe.disk.links import find_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

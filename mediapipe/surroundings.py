@@ -1,0 +1,107 @@
+"""What lies around the files of one planning: folders, markers and links, each read once."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from mediapipe import layout
+from mediapipe.disk import marker
+from mediapipe.plan import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mediapipe.config import Config
+    from mediapipe.disk.index import File
+
+
+class Surroundings:
+    """Remembers for one planning what it saw; whoever deletes looks again."""
+
+    def __init__(self, config: Config) -> None:
+        """Nothing is read yet."""
+        self.config = config
+        self.item_of = layout.item_finder(config)
+        self._bases = layout.download_folders(config)
+        self._elsewhere: dict[tuple[str, str], str] = {}
+        self._links: dict[tuple[str, str], bool] = {}
+        self._names: dict[str, frozenset[str] | None] = {}
+        self._markers: dict[str, tuple[File, marker.Marker | None] | None] = {}
+        self._libraries = [
+            (layout.address(config.rclone.remote, library.remote) + "/", str(library.root))
+            for library in config.libraries.values()
+        ]
+
+    def names(self, folder: str) -> frozenset[str] | None:
+        """Give the names in a folder; None where it cannot be read, or is not there."""
+        if folder not in self._names:
+            try:
+                self._names[folder] = frozenset(os.listdir(folder))
+            except OSError:
+                self._names[folder] = None
+        return self._names[folder]
+
+    def is_absent(self, path: str) -> bool:
+        """Whether nothing has this name."""
+        folder, _, name = path.rpartition("/")
+        names = self.names(folder)
+        return name not in names if names is not None else not os.path.lexists(path)
+
+    def marker(self, item: str) -> tuple[File, marker.Marker | None] | None:
+        """Give the marker of an item as a file, and what it says: None where it is a mere claim.
+
+        None in place of both where there is none, or where it cannot be read.
+        """
+        if item not in self._markers:
+            path = marker.marker_path(item)
+            try:
+                self._markers[item] = None if self.is_absent(path) else marker.read_file(path)
+            except OSError:
+                self._markers[item] = None
+        return self._markers[item]
+
+    def items(self, name: str) -> Iterable[str]:
+        """Give a name and the item that it lies in, each once."""
+        item = self.item_of(name)
+        return (name,) if item == name else (name, item)
+
+    def why_elsewhere(self, path: str, root: str) -> str:
+        """Tell where a link leads a path, or give an empty string. Raises OSError.
+
+        The roots and the category folders may be links, as their owner wants; what lies below may
+        not.
+        """
+        key = (path[: path.rfind("/")], root)
+        if key not in self._elsewhere:
+            base = next(one for one in (*self._bases, root) if layout.inside(path, one))
+            self._elsewhere[key] = self._why_folder_elsewhere(key[0], base)
+        return self._elsewhere[key]
+
+    def _why_folder_elsewhere(self, folder: str, base: str) -> str:
+        if not self._is_link_between(folder, base):
+            return ""
+        below = os.path.relpath(folder, base)
+        straight = os.path.normpath(os.path.join(os.path.realpath(base), below))
+        real = os.path.realpath(folder)
+        return "" if real == straight else f"a link leads it to {shown(real)}"
+
+    def _is_link_between(self, folder: str, base: str) -> bool:
+        """Whether a folder, or one above it and below `base`, is a link."""
+        if not layout.inside(folder, base):
+            return False
+        key = (folder, base)
+        if key not in self._links:
+            above = folder[: folder.rfind("/")]
+            self._links[key] = os.path.islink(folder) or self._is_link_between(above, base)
+        return self._links[key]
+
+    def likely_folders(self, places: Iterable[str]) -> Iterator[str]:
+        """Give the library folders in which files lay when they were proven under these names."""
+        for place in {place[: place.rfind("/") + 1] for place in places}:
+            for start, root in self._libraries:
+                if place.startswith(start):
+                    folder = f"{root}/{place[len(start) :]}".rstrip("/")
+                    straight = os.path.normpath(folder) == folder
+                    if straight and not self.why_elsewhere(f"{folder}/", root):
+                        yield folder

@@ -39,7 +39,8 @@ class Delete:
     proof: tuple[Proven, ...] = ()
     """The objects that were confirmed; empty where none is needed."""
     worthless: bool = False
-    """Whether it needs no proof: a piece of a deselected file, or no part of an item."""
+    """Whether it needs no proof: a piece of a deselected file, a marker whose item is gone, or no
+    part of an item."""
     claimants: frozenset[str] = frozenset()
     """Other torrents that held it and go in the same run."""
     intent: int = 0
@@ -145,6 +146,10 @@ class Steps:
         assert file is not None  # noqa: S101 - the caller looked
         found = confirmed(holding, self._objects, self._rules)
         if not found:
+            if candidate.torrent is None and _is_abandoned(holding):
+                yield self._step("delete-marker", holding.path, "its item is gone", candidate,
+                                 file=file, worthless=True)  # fmt: skip
+                return
             reason = "it was deselected" if not holding.wanted else "it is discardable"
             if may_discard(holding, candidate, self._rules):
                 kind = "delete-link" if self._rules.library_holding(holding.path) else "delete-file"
@@ -209,6 +214,12 @@ class Steps:
     def _step(kind: str, path: str, reason: str, candidate: Candidate, **fields: object) -> Delete:
         return Delete(kind, path, reason, candidate.key, candidate.name, intent=candidate.intent,
                       **fields)  # type: ignore[arg-type]  # fmt: skip
+
+
+def _is_abandoned(holding: Holding) -> bool:
+    """Whether it is a marker that goes because its item is gone."""
+    nobodys = not holding.wanted and not holding.finished
+    return nobodys and holding.path.endswith(marker.SUFFIX)
 
 
 def _why(candidate: Candidate) -> str:

@@ -60,7 +60,7 @@ def read_folders(
                     if not os.path.lexists(item):
                         absent.add(item)
                     path = marker.marker_path(item)
-                    if path not in markers and (found := _our_marker(path)):
+                    if path not in markers and (found := our_marker(path)):
                         markers[path] = found
     return Folders(listing, reserved, markers, frozenset(absent), debris)
 
@@ -80,7 +80,7 @@ def _debris(folder: str, names: Iterable[str], ignored: Callable[[str], bool]) -
     return found
 
 
-def _our_marker(path: str) -> File | None:
+def our_marker(path: str) -> File | None:
     """Give a marker that may go with its item: ours, or an empty one."""
     try:
         file = look(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mediapipe import layout
 from mediapipe.disk import marker
@@ -12,16 +12,17 @@ from mediapipe.disk.index import File, find_links, is_empty, look, walk
 from mediapipe.disk.mounts import mounts, why_inodes_untrusted
 from mediapipe.names import matcher
 from mediapipe.plan import shown
-from mediapipe.records import Proof, Proven
+from mediapipe.proofs import marked, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mediapipe.claims import Claims
     from mediapipe.config import Config
+    from mediapipe.disk.index import Identity
     from mediapipe.history import History
     from mediapipe.ports import Torrent
-    from mediapipe.records import Intent
+    from mediapipe.records import Intent, Proof
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ class Candidate:
     """Seconds of our own seeding record."""
     grace: str = ""
     """Why an orphan has to wait; empty where it has not."""
+    kind: Literal["", "markers"] = ""
+    """What it is, where it is no torrent, intent or orphan: markers whose item is gone."""
+
+    @property
+    def orphan(self) -> bool:
+        """Whether it is a download that no torrent holds."""
+        return self.torrent is None and not self.intent and not self.kind
 
 
 def of_torrent(torrent: Torrent, claims: Claims, config: Config, seeded: float) -> Candidate:
@@ -65,7 +73,7 @@ def of_torrent(torrent: Torrent, claims: Claims, config: Config, seeded: float) 
     # names that differ in a torrent may be one on disk: qBittorrent maps what it cannot write
     listed = {one.path: one for one in claims.files[torrent.hash]}
     holdings = tuple(
-        _hold(
+        hold(
             one.path, config.paths.completed, config, wanted=one.wanted, finished=one.progress == 1
         )
         for one in listed.values()
@@ -87,7 +95,9 @@ def begun(history: History, listed: set[str], config: Config) -> list[Intent]:
 
 def _is_left(intent: Intent, reserved: frozenset[str]) -> bool:
     """Whether anything of a deletion is left: a name, a marker, or an empty folder."""
-    for path in intent.paths:
+    for path, identity in intent.paths.items():
+        if _is_marked_anew(path, identity):
+            continue
         if os.path.lexists(path) or os.path.lexists(marker.marker_path(path)):
             return True
         folder = os.path.dirname(path)
@@ -103,7 +113,9 @@ def of_intent(intent: Intent, config: Config) -> Candidate:
     roots = [*(library.root for library in config.libraries.values()), config.paths.completed]
     found = []
     for path, identity in intent.paths.items():
-        held = _hold(
+        if _is_marked_anew(path, identity):
+            continue
+        held = hold(
             path, next((one for one in roots if layout.inside(path, one)), roots[-1]), config
         )
         if held.file is not None and held.file.identity == identity:
@@ -112,6 +124,17 @@ def of_intent(intent: Intent, config: Config) -> Candidate:
         found.append(held)
     category = next((_category_of(path, config) for path in intent.paths), "")
     return Candidate(f"intent {intent.id}", intent.name, None, category, tuple(found), intent.id)
+
+
+def _is_marked_anew(path: str, identity: Identity | None) -> bool:
+    """Whether a marker whose item was gone is another one now: the item is back."""
+    if identity is None or not path.endswith(marker.SUFFIX):
+        return False
+    try:
+        found = look(path)
+    except OSError:
+        return True
+    return found is not None and found.identity != identity
 
 
 def of_orphan(path: str, category: str, config: Config, grace: str) -> Candidate:
@@ -126,10 +149,10 @@ def of_orphan(path: str, category: str, config: Config, grace: str) -> Candidate
             if unfinished(entry.name):
                 found.append(Holding(entry.path, None, "is not finished"))
             elif not ignored(entry.name):
-                found.append(_hold(entry.path, config.paths.completed, config))
+                found.append(hold(entry.path, config.paths.completed, config))
     found += [Holding(path, None, f"unreadable: {line}") for line in unreadable]
     if not folders:
-        found.append(_hold(path, config.paths.completed, config))
+        found.append(hold(path, config.paths.completed, config))
     return Candidate(path, path, None, category, tuple(found), grace=grace)
 
 
@@ -143,9 +166,10 @@ def _category_of(path: str, config: Config) -> str:
     return ""
 
 
-def _hold(
+def hold(
     path: str, root: str, config: Config, *, wanted: bool = True, finished: bool = True
 ) -> Holding:
+    """Look at a file that has to lie below a root, and where no link may lead elsewhere."""
     if not layout.inside(path, root) or os.path.normpath(path) != path:
         return Holding(path, None, f"{shown(path)} lies outside {root}", wanted, finished)
     try:
@@ -233,7 +257,7 @@ def complete(
         names = links.names.get(file.inode, ()) if file.links > 1 else (holding.path,)
         known = {
             proof
-            for proof in (*_rows(file, history), *_marked(file, names, config))
+            for proof in (*rows(file, history), *marked(file, names, config))
             if proof.objects and all(one.remote.startswith(prefix) for one in proof.objects)
         }
         return replace(
@@ -248,28 +272,3 @@ def complete(
         replace(candidate, holdings=tuple(finished(one) for one in candidate.holdings))
         for candidate in candidates
     )
-
-
-def _rows(file: File, history: History) -> Iterator[Proof]:
-    for row in history.proofs(file.identity):
-        yield Proof(row.place, tuple(_bare(one) for one in row.objects))
-
-
-def _bare(one: Proven | marker.Extracted) -> Proven:
-    """Give what a marker and a row both know, so that the two are one proof."""
-    return Proven(one.remote, one.size, one.sha1)
-
-
-def _marked(file: File, names: Iterable[str], config: Config) -> Iterator[Proof]:
-    """Give what the markers beside the file's names, and of the items they lie in, say of it."""
-    for name in names:
-        for item in {name, layout.item_of(name, config)}:
-            try:
-                found = marker.read(marker.marker_path(item))
-            except OSError:
-                continue
-            own = os.path.basename(name) if item == name else name[len(item) + 1 :]
-            for entry in found.files if found else ():
-                if found and entry.path == own and entry.identity == file.identity:
-                    objects = tuple(_bare(one) for one in found.objects(entry))
-                    yield Proof(entry.remote or item, objects)

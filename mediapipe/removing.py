@@ -6,8 +6,10 @@ import os
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from mediapipe.abandoned import unknown_proofs
 from mediapipe.claims import claims_of
 from mediapipe.disk.index import look, same
+from mediapipe.disk.marker import SUFFIX
 from mediapipe.errors import Stale
 from mediapipe.runner import Context, Result, attempt, lock
 
@@ -50,7 +52,7 @@ def _remove(
     paths = {
         step.path: step.file.identity if step.worthless and step.file else None
         for step in steps
-        if step.kind in ("delete-file", "delete-link")
+        if step.kind in ("delete-file", "delete-link") or step.worthless
     }
     torrent = next((step.torrent for step in steps if step.torrent), None)
     intent = steps[0].intent
@@ -59,7 +61,7 @@ def _remove(
         intent = history.intend(steps[0].name, hash_, paths, context.now)
     whole = True
     for number, step in enumerate(steps):
-        result = attempt(step, lambda one: apply(one, staying, client))
+        result = attempt(step, lambda one: apply(one, staying, client, context))
         yield result
         if result.status == "failed":
             whole = False
@@ -75,7 +77,7 @@ def _remove(
         history.finish(intent)
 
 
-def apply(step: Delete, staying: set[str], client: TorrentClient) -> None:
+def apply(step: Delete, staying: set[str], client: TorrentClient, context: Context) -> None:
     """Do one step. Raises Stale where the file is no longer the one that was planned."""
     if step.torrent is not None:
         client.remove(step.torrent)
@@ -94,7 +96,22 @@ def apply(step: Delete, staying: set[str], client: TorrentClient) -> None:
             raise Stale("it is gone already")
         if step.file is None or not same(found, step.file):
             raise Stale("it changed since the plan was made")
+        if step.kind == "delete-marker" and step.worthless:
+            _outlive(step, context)
         os.unlink(step.path)
+
+
+def _outlive(step: Delete, context: Context) -> None:
+    """Let history know what a marker says whose item is gone: its file may have another name now.
+
+    Raises Stale where the item is there again, OSError where the marker cannot be read.
+    """
+    if os.path.lexists(step.path.removesuffix(SUFFIX)):
+        raise Stale("its item is there again")
+    unknown = tuple(unknown_proofs(step.path, context.history))
+    with context.history.together():
+        for identity, proof in unknown:
+            context.history.prove(identity, proof, context.now)
 
 
 def _why_changed(steps: Sequence[Delete], planned: Mapping[str, str], client: TorrentClient) -> str:

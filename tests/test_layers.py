@@ -20,7 +20,7 @@ LONGEST = 300
 CRAFT = """
 items archives choosing scanning remembering
 renaming hashing readback early sending extracting proving telling
-claims holdings judging confirming folders deletion removing
+claims holdings judging confirming folders deletion removing abandoned proofs
 clearing
 """
 LAYERS = """
@@ -34,8 +34,8 @@ config               | places units                                             
 config_load          | config errors units                                      |
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
-runs                 | records                                                  |
-history              | database errors records runs                             |
+runs sightings       | records runs                                                  |
+history              | database errors records runs sightings                       |
 audit                | plan                                                     |
 runner               | plan errors history audit                                |
 archives judging     | layout names plan records                                |

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mediapipe import holdings, layout
+from mediapipe import abandoned, holdings, layout
 from mediapipe.claims import claims_of
 from mediapipe.confirming import look_up
 from mediapipe.deletion import Delete, Steps, void_markers
@@ -104,7 +104,9 @@ def scan(
     unreadable: list[str] = []
     likely = {f"{torrent.save_path}/{torrent.name}" for torrent in torrents}
     strays = any(path not in likely for path, _ in holdings.entries(config, unreadable))
-    if not due and not begun and not strays:
+    markers, waiting = abandoned.find(context)
+    kept += waiting
+    if not due and not begun and not strays and not markers:
         history.sight("orphan", (), now)
         history.want(())
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
@@ -115,6 +117,7 @@ def scan(
         *(holdings.of_intent(intent, config) for intent in begun),
         *(holdings.of_torrent(one, claims, config, seeded[one.hash]) for one in due),
         *_orphans(context, claims, options, first_look=first_look),
+        *markers,
     ]
     candidates = holdings.complete(found, claims, config, history)
     history.want(leftovers(candidates, torrents, rules))
@@ -122,6 +125,7 @@ def scan(
     kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     names = {torrent.hash: torrent.name for torrent in torrents}
     folders = read_folders(candidates, layout.reserved(config), config)
+    abandoned.notice(folders.listing, context)
     return World(candidates, names, objects, folders, tuple(kept), refused)
 
 
@@ -173,21 +177,10 @@ def _orphans(
 
 def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
     """Decide what goes; pure, and the place where trust is won or lost."""
-    kept = list(world.kept)
-    going: list[Candidate] = []
-    orphans: list[Candidate] = []
-    disproved: dict[str, Delete] = {}
-    for candidate in world.candidates:
-        reason = why_keep(candidate, rules)
-        if not reason and (reason := why_unproven(candidate, world.objects, rules)):
-            for step in void_markers(candidate, world.objects, world.folders, rules):
-                disproved.setdefault(step.path, step)
-        if reason:
-            kept.append(Kept(candidate.name, reason))
-        elif candidate.torrent is None and not candidate.intent:
-            orphans.append(candidate)
-        else:
-            going.append(candidate)
+    passed, disproved, kept = _judge(world, rules)
+    going = [one for one in passed if not one.orphan and not one.kind]
+    orphans = [one for one in passed if one.orphan]
+    markers = [one for one in passed if one.kind]
     most = rules.config.cleanup.max_deletes
     going, waiting = _within(going, most, force=force)
     refused = world.refused if _has_orphans(world) else ""
@@ -199,12 +192,15 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
     if refused:
         kept += [Kept(one.name, refused) for one in orphans]
         orphans = []
+    if world.refused:  # a torrent that is not listed may hold a file that looks like a marker
+        kept += [Kept(one.name, world.refused) for one in markers]
+        markers = []
     kept += [
         Kept(one.name, f"max_deletes = {most} files are reached; it goes in a later run")
         for one in waiting
     ]
     steps = Steps(rules, world.folders, world.objects, disproved)
-    chosen = [*going, *orphans]
+    chosen = [*going, *orphans, *markers]
     staying = frozenset(world.names) - {one.key for one in chosen}
     actions = list(disproved.values())
     for number, candidate in enumerate(chosen):
@@ -216,6 +212,23 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
             for hash_ in sorted(holding.claimants & staying)[:1]
         ]
     return Plan("cleanup", tuple(actions), tuple(kept), refused=refused)
+
+
+def _judge(world: World, rules: Rules) -> tuple[list[Candidate], dict[str, Delete], list[Kept]]:
+    """Give the candidates that may go, the markers that were disproved, and why the rest stays."""
+    kept = list(world.kept)
+    passed: list[Candidate] = []
+    disproved: dict[str, Delete] = {}
+    for candidate in world.candidates:
+        reason = why_keep(candidate, rules)
+        if not reason and (reason := why_unproven(candidate, world.objects, rules)):
+            for step in void_markers(candidate, world.objects, world.folders, rules):
+                disproved.setdefault(step.path, step)
+        if reason:
+            kept.append(Kept(candidate.name, reason))
+        else:
+            passed.append(candidate)
+    return passed, disproved, kept
 
 
 def _within(
@@ -236,4 +249,4 @@ def _inodes(candidate: Candidate) -> int:
 
 
 def _has_orphans(world: World) -> bool:
-    return any(one.torrent is None and not one.intent for one in world.candidates)
+    return any(one.orphan for one in world.candidates)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mediapipe.errors import ConfigError, Refused
-from mediapipe.judging import remote_name, why_keep, why_void
+from mediapipe.judging import asked, remote_name, why_void
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from mediapipe.holdings import Candidate
+    from mediapipe.holdings import Candidate, Holding
     from mediapipe.judging import Rules
     from mediapipe.ports import Remote, RemoteObject
     from mediapipe.records import Proven
@@ -26,20 +26,16 @@ def look_up(
     context: Context,
 ) -> Mapping[str, RemoteObject]:
     """Look up, in one child, the objects of the candidates that only the remote can still keep."""
-    asked = {
-        remote_name(one, rules)
-        for candidate in candidates
-        if not why_keep(candidate, rules)
-        for one in _objects(candidate)
-    }
-    if not asked:
+    holdings = [one for candidate in candidates for one in asked(candidate, rules)]
+    names = {remote_name(one, rules) for one in _objects(holdings)}
+    if not names:
         return {}
     _demand_that_nothing_hides(remote(), context)
-    objects = remote().look(sorted(asked))
-    for candidate in candidates:
-        for one in _objects(candidate):
-            if remote_name(one, rules) in asked and why_void(one, objects, rules):
-                context.history.disprove(one.remote, one.sha1)
+    objects = remote().look(sorted(names))
+    every = [one for candidate in candidates for one in candidate.holdings]
+    for one in _objects(every):
+        if remote_name(one, rules) in names and why_void(one, objects, rules):
+            context.history.disprove(one.remote, one.sha1)
     return objects
 
 
@@ -62,7 +58,7 @@ def _demand_that_nothing_hides(remote: Remote, context: Context) -> None:
     context.history.done("lifecycle read", context.now)
 
 
-def _objects(candidate: Candidate) -> Iterator[Proven]:
-    for holding in candidate.holdings:
+def _objects(holdings: Iterable[Holding]) -> Iterator[Proven]:
+    for holding in holdings:
         for proof in holding.proofs:
             yield from proof.objects

@@ -59,8 +59,9 @@ class Candidate:
     """Seconds of our own seeding record."""
     grace: str = ""
     """Why an orphan has to wait; empty where it has not."""
-    kind: Literal["", "markers"] = ""
-    """What it is, where it is no torrent, intent or orphan: markers whose item is gone."""
+    kind: Literal["", "markers", "beside"] = ""
+    """What it is, where it is no torrent, intent or orphan: markers whose item is gone, or what
+    lies beside links that go."""
 
     @property
     def orphan(self) -> bool:

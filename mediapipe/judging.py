@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediapipe.config import Config, Library
+    from mediapipe.disk.index import File
     from mediapipe.holdings import Candidate, Holding
     from mediapipe.ports import RemoteObject, Torrent
     from mediapipe.records import Proof, Proven
@@ -165,12 +166,32 @@ def may_discard(holding: Holding, candidate: Candidate, rules: Rules) -> bool:
     if not any(one.proofs for one in candidate.holdings if one.file):
         return False
     largest = max(one.file.size for one in candidate.holdings if one.file)
-    if file.size >= _DISCARD_MOST or file.size * _DISCARD_SHARE > largest:
+    if not _is_small(file, largest):
         return False
     # names inside the item alone: a folder above it may be called what it likes
     item = layout.item_of(holding.path, rules.config)
     inside = os.path.basename(item) if item == holding.path else holding.path[len(item) + 1 :]
     return any(rules.discardable(part) for part in inside.split("/"))
+
+
+def may_discard_beside(file: File, largest: int, rules: Rules) -> bool:
+    """Whether a library file may go unuploaded with links of which the largest has so many bytes.
+
+    The links are proven.
+    """
+    return _is_small(file, largest) and rules.discardable(os.path.basename(file.path))
+
+
+def _is_small(file: File, largest: int) -> bool:
+    return file.size < _DISCARD_MOST and file.size * _DISCARD_SHARE <= largest
+
+
+def asked(candidate: Candidate, rules: Rules) -> tuple[Holding, ...]:
+    """Give the files about which only the remote can still tell whether they go."""
+    if candidate.kind == "beside":  # each for itself
+        found = (one for one in candidate.holdings if one.file)
+        return tuple(one for one in found if not why_unsure(one, candidate, rules))
+    return () if why_keep(candidate, rules) else candidate.holdings
 
 
 def leftovers(

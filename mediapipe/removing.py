@@ -6,6 +6,7 @@ import os
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from mediapipe import companions
 from mediapipe.abandoned import unknown_proofs
 from mediapipe.claims import claims_of
 from mediapipe.disk.index import look, same
@@ -16,8 +17,9 @@ from mediapipe.runner import Context, Result, attempt, lock
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mediapipe.deletion import Delete
+    from mediapipe.config import Config
     from mediapipe.ports import Torrent, TorrentClient
+    from mediapipe.step import Delete
 
 
 def remove_all(
@@ -34,7 +36,7 @@ def remove_all(
     for _, group in groupby(actions, key=lambda action: action.group):
         steps = list(group)
         with lock(context.state):
-            if reason := _why_changed(steps, planned, client):
+            if reason := _why_changed(steps, planned, client, context.config):
                 staying |= {step.torrent.hash for step in steps if step.torrent}
                 yield from (Result(step, "stale", reason) for step in steps)
             else:
@@ -56,9 +58,13 @@ def _remove(
     }
     torrent = next((step.torrent for step in steps if step.torrent), None)
     intent = steps[0].intent
-    if paths and not intent:
-        hash_ = torrent.hash if torrent else ""
-        intent = history.intend(steps[0].name, hash_, paths, context.now)
+    if not steps[0].beside:
+        links = [step.path for step in steps if step.kind == "delete-link"]
+        with history.together():
+            companions.remember(links, history, context.now)
+            if paths and not intent:
+                hash_ = torrent.hash if torrent else ""
+                intent = history.intend(steps[0].name, hash_, paths, context.now)
     whole = True
     for number, step in enumerate(steps):
         result = attempt(step, lambda one: apply(one, staying, client, context))
@@ -114,8 +120,16 @@ def _outlive(step: Delete, context: Context) -> None:
             context.history.prove(identity, proof, context.now)
 
 
-def _why_changed(steps: Sequence[Delete], planned: Mapping[str, str], client: TorrentClient) -> str:
+def _why_changed(
+    steps: Sequence[Delete], planned: Mapping[str, str], client: TorrentClient, config: Config
+) -> str:
     """Read the claims again, after the walk and right before deleting; tell what changed."""
+    first = steps[0]
+    for path in sorted(first.after):
+        if os.path.lexists(path):
+            return f"{path}, with which it was to go, is still there"
+    if first.bare and (found := companions.medium_below(first.name, config)):
+        return f"{found} is in its folder now"
     torrents = client.torrents()
     torrent = next((step.torrent for step in steps if step.torrent), None)
     if torrent is not None and not _is_at_rest(torrent, torrents):

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mediapipe import abandoned, holdings, layout
+from mediapipe import abandoned, companions, holdings, layout
 from mediapipe.claims import claims_of
 from mediapipe.confirming import look_up
-from mediapipe.deletion import Delete, Steps, void_markers
+from mediapipe.deletion import Steps, void_markers
 from mediapipe.errors import Unavailable
 from mediapipe.folders import Folders, read_folders
-from mediapipe.judging import Rules, leftovers, why_keep, why_not_due, why_unproven
+from mediapipe.judging import Rules, asked, leftovers, why_keep, why_not_due, why_unproven
 from mediapipe.plan import Kept, Plan, clock, duration
 from mediapipe.remembering import trigger
 from mediapipe.runner import Context, Report, execute
+from mediapipe.step import Delete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediapipe.claims import Claims
+    from mediapipe.companions import Beside
     from mediapipe.holdings import Candidate
     from mediapipe.ports import Remote, RemoteObject, Torrent, TorrentClient
     from mediapipe.runner import Result
@@ -49,6 +51,8 @@ class World:
     kept: tuple[Kept, ...]
     refused: str
     """Why no orphan may go; empty where they may."""
+    besides: tuple[Beside, ...] = ()
+    """What lies in libraries beside links that may go, the deepest folder first."""
 
 
 def run(
@@ -106,7 +110,8 @@ def scan(
     strays = any(path not in likely for path, _ in holdings.entries(config, unreadable))
     markers, waiting = abandoned.find(context)
     kept += waiting
-    if not due and not begun and not strays and not markers:
+    left = companions.remembered(history)
+    if not (due or begun or strays or markers or left):
         history.sight("orphan", (), now)
         history.want(())
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
@@ -121,12 +126,14 @@ def scan(
     ]
     candidates = holdings.complete(found, claims, config, history)
     history.want(leftovers(candidates, torrents, rules))
-    objects = look_up(candidates, rules, remote, context)
+    besides = companions.read(candidates, claims, rules, context)
+    every = (*candidates, *(one.candidate for one in besides))
+    objects = look_up(every, rules, remote, context)
     kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     names = {torrent.hash: torrent.name for torrent in torrents}
-    folders = read_folders(candidates, layout.reserved(config), config)
+    folders = read_folders(every, layout.reserved(config), config)
     abandoned.notice(folders.listing, context)
-    return World(candidates, names, objects, folders, tuple(kept), refused)
+    return World(candidates, names, objects, folders, tuple(kept), refused, besides)
 
 
 def _loss(torrents: Sequence[Torrent], context: Context, options: Options) -> str:
@@ -192,8 +199,9 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
     if refused:
         kept += [Kept(one.name, refused) for one in orphans]
         orphans = []
-    if world.refused:  # a torrent that is not listed may hold a file that looks like a marker
-        kept += [Kept(one.name, world.refused) for one in markers]
+    if world.refused:  # a torrent that is not listed may hold what looks like nobody's
+        others = [*markers, *(one.candidate for one in world.besides)]
+        kept += [Kept(one.name, world.refused) for one in others]
         markers = []
     kept += [
         Kept(one.name, f"max_deletes = {most} files are reached; it goes in a later run")
@@ -211,6 +219,10 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
             for holding in candidate.holdings
             for hash_ in sorted(holding.claimants & staying)[:1]
         ]
+    for unit in () if world.refused else world.besides:
+        more, told = steps.beside(unit)
+        actions += more
+        kept += told
     return Plan("cleanup", tuple(actions), tuple(kept), refused=refused)
 
 
@@ -228,6 +240,10 @@ def _judge(world: World, rules: Rules) -> tuple[list[Candidate], dict[str, Delet
             kept.append(Kept(candidate.name, reason))
         else:
             passed.append(candidate)
+    for unit in world.besides:
+        one = replace(unit.candidate, holdings=asked(unit.candidate, rules))
+        for step in void_markers(one, world.objects, world.folders, rules):
+            disproved.setdefault(step.path, step)
     return passed, disproved, kept
 
 

@@ -743,7 +743,7 @@ def test_what_is_ignored_goes_with_its_item(full: Host) -> None:
 
 def test_a_strangers_file_keeps_its_folder(full: Host) -> None:
     theirs = full.write(full.downloads / "tv" / "Show.S01" / "notes.txt")
-    theirs_too = full.write(full.tv / "Show" / "poster.jpg")
+    theirs_too = full.write(full.tv / "Show" / "diary.doc")
     full.cleanup()
     assert theirs.exists()
     assert theirs_too.exists()

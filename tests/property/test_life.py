@@ -82,6 +82,8 @@ class Life(RuleBasedStateMachine):
             SEEN[f"{result.action.kind} {result.status}"] += 1
             if result.action.kind == "upload" and "/completed/tv/" in result.action.path:
                 SEEN[f"leftover {result.status}"] += 1
+            if result.action.reason.startswith(("it goes with its film", "its item is gone")):
+                SEEN[f"{result.action.reason[:10]} {result.status}"] += 1
             if result.action.path.endswith(".part2.rar"):
                 SEEN[f"volume {result.status}"] += 1
         return report
@@ -137,6 +139,11 @@ class Life(RuleBasedStateMachine):
             target = self.host.tv / show / "Season 1" / path.name
             if imported and category == "tv-sonarr" and not target.exists():
                 self.host.link(path, target)
+                beside = target.with_suffix(".en.srt")
+                if extra and not beside.exists():
+                    content = self.fresh(60)
+                    self.host.write(beside, content)
+                    self.treasure.add(content)
         if extra:
             path = folder / "info.nfo"
             if not path.exists():
@@ -240,6 +247,19 @@ class Life(RuleBasedStateMachine):
         if found:
             self.count += 1
             self.pick(data, found).rename(self.host.tv / f"renamed {self.count}.mkv")
+
+    @rule(data=st.data(), end=st.sampled_from([".en.srt", "-thumb.jpg", ".trickplay/1.jpg", ""]))
+    def write_beside(self, data: Any, end: str) -> None:
+        """Do as Jellyfin: put something beside a film, or beside its season."""
+        found = [one for one in self.files(self.host.tv) if one.suffix == ".mkv"]
+        if found:
+            film = self.pick(data, found)
+            path = Path(f"{film.with_suffix('')}{end}") if end else film.parent.parent / "show.srt"
+            content = self.fresh(180)
+            if self.host.tv in path.parents and not path.exists():
+                self.host.write(path, content)
+                if path.suffix == ".srt":
+                    self.treasure.add(content)
 
     @rule(data=st.data())
     def keep_a_link_elsewhere(self, data: Any) -> None:
@@ -392,6 +412,7 @@ def test_no_byte_is_ever_lost() -> None:
     happened = (
         "upload done", "upload failed", "extract done", "extract failed", "leftover done",
         "volume done", "remove-torrent done", "delete-link done", "delete-marker done",
+        "it goes wi done", "its item i done",
     )  # fmt: skip
     assert [one for one in happened if not SEEN[one]] == [], SEEN
 

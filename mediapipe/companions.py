@@ -181,7 +181,7 @@ def _look_through(
                 continue
             if entry.path in names:
                 seen.there.add(entry.path)
-            elif is_medium(entry.name) or unfinished(entry.name) or _is_large(entry):
+            elif is_medium(entry.name) or unfinished(entry.name) or is_large(entry):
                 seen.there.add(entry.path)
                 seen.reason = seen.reason or entry.path
             else:
@@ -194,7 +194,8 @@ def _look_through(
     return seen
 
 
-def _is_large(entry: os.DirEntry[str]) -> bool:
+def is_large(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is a medium by its size, or cannot be looked at."""
     try:
         return entry.stat(follow_symlinks=False).st_size >= _LARGE
     except OSError:

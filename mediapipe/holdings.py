@@ -59,9 +59,9 @@ class Candidate:
     """Seconds of our own seeding record."""
     grace: str = ""
     """Why an orphan has to wait; empty where it has not."""
-    kind: Literal["", "markers", "beside"] = ""
-    """What it is, where it is no torrent, intent or orphan: markers whose item is gone, or what
-    lies beside links that go."""
+    kind: Literal["", "markers", "beside", "library"] = ""
+    """What it is, where it is no torrent, intent or orphan: markers whose item is gone, what lies
+    beside links that go, or a library file that no torrent holds."""
 
     @property
     def orphan(self) -> bool:

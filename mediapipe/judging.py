@@ -90,11 +90,24 @@ def why_keep(candidate: Candidate, rules: Rules) -> str:
     for holding in candidate.holdings:
         if reason := why_unsure(holding, candidate, rules):
             return f"{_name(holding.path)}: {reason}"
+        if candidate.kind == "library" and (reason := _why_not_alone(holding, rules)):
+            return f"{_name(holding.path)}: {reason}"
     left = [one for one in candidate.holdings if one.file]
     if not left:
         return "" if candidate.torrent is None else "none of its files is on disk"
     for holding in unproven(candidate, rules):
         return f"{_name(holding.path)}: {_unproven_words(candidate, rules)}"
+    return ""
+
+
+def _why_not_alone(holding: Holding, rules: Rules) -> str:
+    """Tell which other name keeps a library file that no torrent holds; empty where none does."""
+    for name in holding.names:
+        library = rules.library_holding(name)
+        if library is None:
+            return f"it is {shown(name)}, too, and goes with that"
+        if library[1].without_torrent == "keep":
+            return f"library {library[0]} holds it, too, and keeps what has no torrent"
     return ""
 
 

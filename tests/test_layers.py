@@ -20,7 +20,7 @@ LONGEST = 300
 CRAFT = """
 items archives choosing scanning remembering
 renaming hashing readback early sending extracting proving telling
-claims holdings judging confirming folders deletion removing abandoned proofs companions step
+claims holdings judging confirming folders deletion removing abandoned proofs companions step unheld
 clearing
 """
 LAYERS = """

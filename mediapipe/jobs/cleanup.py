@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mediapipe import abandoned, companions, holdings, layout
+from mediapipe import abandoned, companions, holdings, layout, unheld
 from mediapipe.claims import claims_of
 from mediapipe.confirming import look_up
 from mediapipe.deletion import Steps, void_markers
@@ -111,17 +111,22 @@ def scan(
     markers, waiting = abandoned.find(context)
     kept += waiting
     left = companions.remembered(history)
-    if not (due or begun or strays or markers or left):
+    if not (due or begun or strays or markers or left or unheld.is_time(context)):
         history.sight("orphan", (), now)
         history.want(())
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
     claims = claims_of(torrents, client)
     if claims.blind:
         refused = refused or f"no orphan is touched: {claims.blind}"
+    alone: tuple[Candidate, ...] = ()
+    if unheld.is_time(context):
+        alone, waiting = unheld.find(claims, context)
+        kept += waiting
     found = [
         *(holdings.of_intent(intent, config) for intent in begun),
         *(holdings.of_torrent(one, claims, config, seeded[one.hash]) for one in due),
         *_orphans(context, claims, options, first_look=first_look),
+        *alone,
         *markers,
     ]
     candidates = holdings.complete(found, claims, config, history)
@@ -187,9 +192,9 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
     passed, disproved, kept = _judge(world, rules)
     going = [one for one in passed if not one.orphan and not one.kind]
     orphans = [one for one in passed if one.orphan]
-    markers = [one for one in passed if one.kind]
+    markers = [one for one in passed if one.kind == "markers"]
+    alone = [one for one in passed if one.kind == "library"]
     most = rules.config.cleanup.max_deletes
-    going, waiting = _within(going, most, force=force)
     refused = world.refused if _has_orphans(world) else ""
     if not refused and not force and sum(map(_inodes, orphans)) > most:
         refused = (
@@ -200,9 +205,10 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
         kept += [Kept(one.name, refused) for one in orphans]
         orphans = []
     if world.refused:  # a torrent that is not listed may hold what looks like nobody's
-        others = [*markers, *(one.candidate for one in world.besides)]
+        others = [*markers, *alone, *(one.candidate for one in world.besides)]
         kept += [Kept(one.name, world.refused) for one in others]
-        markers = []
+        markers, alone = [], []
+    going, waiting = _within([*going, *alone], most, force=force)
     kept += [
         Kept(one.name, f"max_deletes = {most} files are reached; it goes in a later run")
         for one in waiting

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 )
 
 from mediapipe.errors import ActionFailed, Unavailable
+from mediapipe.units import Seconds
 from tests.crashes import dying
 from tests.examples import searching, steady
 from tests.hosts import HOUR, WEEK, Host, contents
@@ -260,6 +261,15 @@ class Life(RuleBasedStateMachine):
                 self.host.write(path, content)
                 if path.suffix == ".srt":
                     self.treasure.add(content)
+
+    @rule(show=SHOWS, asked=st.booleans())
+    def import_from_usenet(self, show: str, asked: bool) -> None:
+        """No torrent has ever held it; whether it may go one day is for the library to say."""
+        path = self.host.tv / show / "Season 1" / f"usenet {self.count}.mkv"
+        content = self.fresh()
+        self.host.write(path, content)
+        self.treasure.add(content)
+        self.host.library("tv", without_torrent=Seconds(3600) if asked else "keep")
 
     @rule(data=st.data())
     def keep_a_link_elsewhere(self, data: Any) -> None:

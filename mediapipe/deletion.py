@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
-from mediapipe.disk.index import File
 from mediapipe.judging import (
     confirmed,
     may_discard,
@@ -183,8 +182,8 @@ class Steps:
             if library is not None and library[1].after_delete == "keep":
                 continue
             kind = "delete-file" if library is None else "delete-link"
-            named = File(name, file.device, file.number, file.links, file.size, file.mtime_ns,
-                         file.ctime_ns)  # fmt: skip
+            own = (one for one in holding.copies if one.path == name)
+            named = next(own, replace(file, path=name))
             yield self._step(kind, name, proven, candidate, file=named,
                              proof=found, claimants=holding.claimants)  # fmt: skip
 

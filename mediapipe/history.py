@@ -76,6 +76,18 @@ class History(Sightings):
                 self._db.executemany("DELETE FROM objects WHERE proof = ?", numbers)
                 self._db.executemany("DELETE FROM proofs WHERE id = ?", numbers)
 
+    def places_of_size(self, sizes: Iterable[int]) -> dict[int, frozenset[str]]:
+        """Give size in bytes → where files of that size are proven, each as one object."""
+        rows = self._db.execute(
+            "SELECT DISTINCT proofs.size, place FROM proofs JOIN objects ON proof = proofs.id"
+            " WHERE proofs.size IN (SELECT value FROM json_each(?)) AND remote = place",
+            (json.dumps(list(sizes)),),
+        )
+        found: dict[int, set[str]] = {}
+        for size, place in rows:
+            found.setdefault(size, set()).add(json.loads(place))
+        return {size: frozenset(places) for size, places in found.items()}
+
     def is_needed_elsewhere(self, remote: str, identity: Identity) -> bool:
         """Whether a proof of another file needs this object too."""
         inode, size, mtime_ns = identity

@@ -37,11 +37,13 @@ class Holding:
     wanted: bool = True
     finished: bool = True
     names: tuple[str, ...] = ()
-    """Every name of the inode that the walk found, `path` included."""
+    """Every name of the inode that the walk found, `path` included, and those of `copies`."""
     proofs: tuple[Proof, ...] = ()
     """What markers and history say of this identity, below today's remote."""
     claimants: frozenset[str] = frozenset()
     """Hashes of the listed torrents that hold this path or this inode."""
+    copies: tuple[File, ...] = ()
+    """Library files with the same bytes that are no links: they go with it as links do."""
 
 
 @dataclass(frozen=True)

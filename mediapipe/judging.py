@@ -137,7 +137,7 @@ def why_unsure(holding: Holding, candidate: Candidate, rules: Rules) -> str:
     others = holding.claimants - {candidate.key}
     if candidate.torrent is None and others:
         return "a torrent in the list holds its data"
-    missing = file.links - len(holding.names)
+    missing = file.links - len(holding.names) + len(holding.copies)
     if missing > 0 and rules.config.cleanup.links_elsewhere == "keep":
         return (
             f"{missing} of its {file.links} names lie outside the libraries and downloads; "

@@ -20,7 +20,8 @@ LONGEST = 300
 CRAFT = """
 items archives choosing scanning remembering
 renaming hashing readback early sending extracting proving telling
-claims holdings judging confirming folders deletion removing abandoned proofs companions step unheld
+claims holdings judging confirming folders deletion removing step
+proofs abandoned companions unheld copies
 clearing
 """
 LAYERS = """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mediapipe import abandoned, companions, holdings, layout, unheld
 from mediapipe.claims import claims_of
 from mediapipe.confirming import look_up
+from mediapipe.copies import recognise
 from mediapipe.deletion import Steps, void_markers
 from mediapipe.errors import Unavailable
 from mediapipe.folders import Folders, read_folders
@@ -129,7 +130,9 @@ def scan(
         *alone,
         *markers,
     ]
-    candidates = holdings.complete(found, claims, config, history)
+    candidates = recognise(
+        holdings.complete(found, claims, config, history), claims, rules, context
+    )
     history.want(leftovers(candidates, torrents, rules))
     besides = companions.read(candidates, claims, rules, context)
     every = (*candidates, *(one.candidate for one in besides))

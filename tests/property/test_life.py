@@ -167,12 +167,16 @@ class Life(RuleBasedStateMachine):
         name = f"{show} {category} {len(self.host.torrents.calls)}"
         self.host.torrent(name, *files, category=category, seeding_time=0)
 
-    @rule(show=SHOWS, episode=EPISODES, data=st.data())
-    def import_by_link(self, show: str, episode: str, data: Any) -> None:
+    @rule(show=SHOWS, episode=EPISODES, copied=st.booleans(), data=st.data())
+    def import_by_link(self, show: str, episode: str, copied: bool, data: Any) -> None:
         sources = [one for one in self.files(self.host.downloads) if one.suffix == ".mkv"]
         target = self.host.tv / show / "Season 1" / episode
         if sources and not target.exists():
-            self.host.link(self.pick(data, sources), target)
+            source = self.pick(data, sources)
+            if copied:  # Sonarr does so where it cannot link, and says nothing
+                self.host.write(target, source.read_bytes())
+            else:
+                self.host.link(source, target)
 
     @rule(data=st.data())
     def cross_seed(self, data: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mediapipe import latch
 from mediapipe.adapters.archives import Unarchiver
 from mediapipe.adapters.jellyfin import Jellyfin
+from mediapipe.adapters.mounted import Mounted
 from mediapipe.adapters.qbittorrent import Qbittorrent
 from mediapipe.adapters.rc import Mount
 from mediapipe.adapters.rclone import Rclone
@@ -57,6 +58,11 @@ def listeners(context: Context) -> tuple[Listener, ...]:
     file = jellyfin.api_key_file
     key = functools.partial(secret, file, "jellyfin.api_key_file")
     return (mount, Jellyfin(jellyfin, config.rclone.mount_point, key))
+
+
+def mounted(context: Context) -> Mounted:
+    """Build what reads through the mount; nothing is read yet."""
+    return Mounted(context.config.rclone.mount_point)
 
 
 def secret(file: SecretFile, key: str) -> str:

@@ -15,6 +15,7 @@ from mediapipe.judging import (
     why_unsure,
 )
 from mediapipe.layout import inside, item_of
+from mediapipe.linking import target_of
 from mediapipe.plan import Kept, duration
 from mediapipe.step import Delete
 
@@ -67,6 +68,8 @@ class Steps:
         self._folders = folders
         self._objects = objects
         self._gone: set[str] = set(gone)
+        self._replaced: set[str] = set()
+        """Library paths that become links into the mount."""
         self._links: dict[str, int] = {}
         """Proven library links that go → size in bytes."""
 
@@ -93,10 +96,10 @@ class Steps:
             if holding.file is None:
                 continue
             for one in self._file_steps(holding, candidate):
-                if one.path in self._gone:
+                if one.path in self._gone | self._replaced:
                     continue  # two files of one torrent share it
-                self._gone.add(one.path)
-                (links if one.kind == "delete-link" else files).append(one)
+                (self._replaced if one.kind == "symlink" else self._gone).add(one.path)
+                (files if one.kind == "delete-file" else links).append(one)
                 if one.kind == "delete-link" and one.proof:
                     self._links[one.path] = holding.file.size
                 names.append(one.path)
@@ -182,10 +185,13 @@ class Steps:
             if library is not None and library[1].after_delete == "keep":
                 continue
             kind = "delete-file" if library is None else "delete-link"
+            target = ""
+            if library is not None and library[1].after_delete == "symlink":
+                kind, target = "symlink", target_of(holding, self._objects, self._rules)
             own = (one for one in holding.copies if one.path == name)
             named = next(own, replace(file, path=name))
             yield self._step(kind, name, proven, candidate, file=named,
-                             proof=found, claimants=holding.claimants)  # fmt: skip
+                             proof=found, claimants=holding.claimants, target=target)  # fmt: skip
 
     def _markers(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
         """Give the markers whose item goes."""
@@ -201,7 +207,7 @@ class Steps:
 
     def _goes(self, item: str) -> bool:
         """Whether nothing is left of an item: its file goes, or its folder."""
-        return item in self._gone or item in self._folders.absent
+        return item in self._gone | self._replaced or item in self._folders.absent
 
     def _emptied(self, folder: str) -> bool:
         """Whether nothing is left in a folder but what goes with it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
 from mediapipe.disk.index import File, look
-from mediapipe.layout import item_of
+from mediapipe.layout import item_of, leads_into_mount
 from mediapipe.names import matcher
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def read_folders(
                         debris |= _debris(folder, listing[folder], ignored)
                     folder = os.path.dirname(folder)
                 for item in {name, item_of(name, config)}:
-                    if not os.path.lexists(item):
+                    if not os.path.lexists(item) or leads_into_mount(item, config):
                         absent.add(item)
                     path = marker.marker_path(item)
                     if path not in markers and (found := our_marker(path)):

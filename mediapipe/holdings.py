@@ -89,17 +89,19 @@ def begun(history: History, listed: set[str], config: Config) -> list[Intent]:
     found = []
     reserved = layout.reserved(config)
     for intent in history.intents():
-        if intent.hash in listed or not _is_left(intent, reserved):
+        if intent.hash in listed or not _is_left(intent, reserved, config):
             history.finish(intent.id)
         else:
             found.append(intent)
     return found
 
 
-def _is_left(intent: Intent, reserved: frozenset[str]) -> bool:
+def _is_left(intent: Intent, reserved: frozenset[str], config: Config) -> bool:
     """Whether anything of a deletion is left: a name, a marker, or an empty folder."""
     for path, identity in intent.paths.items():
         if _is_marked_anew(path, identity):
+            continue
+        if layout.leads_into_mount(path, config) and not os.path.lexists(marker.marker_path(path)):
             continue
         if os.path.lexists(path) or os.path.lexists(marker.marker_path(path)):
             return True
@@ -117,6 +119,9 @@ def of_intent(intent: Intent, config: Config) -> Candidate:
     found = []
     for path, identity in intent.paths.items():
         if _is_marked_anew(path, identity):
+            continue
+        if layout.leads_into_mount(path, config):
+            found.append(Holding(path, None))
             continue
         held = hold(
             path, next((one for one in roots if layout.inside(path, one)), roots[-1]), config

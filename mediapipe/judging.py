@@ -152,13 +152,11 @@ def why_unsure(holding: Holding, candidate: Candidate, rules: Rules) -> str:
 
 
 def _why_link_stays(name: str, rules: Rules) -> str:
-    """Tell why a library link cannot be dealt with yet (later releases bring these two)."""
+    """Tell why a library link cannot be dealt with yet (a later release brings it)."""
     found = rules.library_holding(name)
     if found is None:
         return ""
-    library_name, library = found
-    if library.after_delete == "symlink":
-        return f'after_delete = "symlink" of library {library_name} is not possible yet'
+    library = found[1]
     if library.after_delete == "delete" and library.arr in rules.config.arr:
         return (
             f"{library.arr} would fetch it again, and unmonitoring is not possible yet; leave "

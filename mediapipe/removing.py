@@ -12,6 +12,7 @@ from mediapipe.claims import claims_of
 from mediapipe.disk.index import look, same
 from mediapipe.disk.marker import SUFFIX
 from mediapipe.errors import Stale
+from mediapipe.linking import put_link
 from mediapipe.runner import Context, Result, attempt, lock
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _remove(
     paths = {
         step.path: step.file.identity if step.worthless and step.file else None
         for step in steps
-        if step.kind in ("delete-file", "delete-link") or step.worthless
+        if step.kind in ("delete-file", "delete-link", "symlink") or step.worthless
     }
     torrent = next((step.torrent for step in steps if step.torrent), None)
     intent = steps[0].intent
@@ -104,7 +105,10 @@ def apply(step: Delete, staying: set[str], client: TorrentClient, context: Conte
             raise Stale("it changed since the plan was made")
         if step.kind == "delete-marker" and step.worthless:
             _outlive(step, context)
-        os.unlink(step.path)
+        if step.kind == "symlink":
+            put_link(step)
+        else:
+            os.unlink(step.path)
 
 
 def _outlive(step: Delete, context: Context) -> None:

@@ -18,7 +18,7 @@ class Delete:
     """One step of a deletion."""
 
     kind: str
-    """remove-torrent, delete-file, delete-link, delete-marker or remove-directory."""
+    """remove-torrent, delete-file, delete-link, symlink, delete-marker or remove-directory."""
     path: str
     reason: str
     group: str
@@ -37,6 +37,8 @@ class Delete:
     intent: int = 0
     after: frozenset[str] = frozenset()
     """Links with which it goes: they must be gone by then."""
+    target: str = ""
+    """Where the link leads that takes its place."""
     bare: bool = False
     """Whether it goes because no medium is left in the folder `name`."""
 

@@ -21,7 +21,7 @@ CRAFT = """
 items archives choosing scanning remembering
 renaming hashing readback early sending extracting proving telling
 claims holdings judging confirming folders deletion removing step
-proofs abandoned companions unheld copies
+proofs abandoned companions unheld copies linking
 clearing
 """
 LAYERS = """

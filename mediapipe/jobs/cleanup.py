@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mediapipe import abandoned, companions, holdings, layout, unheld
@@ -13,6 +13,7 @@ from mediapipe.deletion import Steps, void_markers
 from mediapipe.errors import Unavailable
 from mediapipe.folders import Folders, read_folders
 from mediapipe.judging import Rules, asked, leftovers, why_keep, why_not_due, why_unproven
+from mediapipe.linking import why_not_linkable, why_not_linked
 from mediapipe.plan import Kept, Plan, clock, duration
 from mediapipe.remembering import trigger
 from mediapipe.runner import Context, Report, execute
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mediapipe.claims import Claims
     from mediapipe.companions import Beside
     from mediapipe.holdings import Candidate
+    from mediapipe.linking import Ends
     from mediapipe.ports import Remote, RemoteObject, Torrent, TorrentClient
     from mediapipe.runner import Result
 
@@ -54,10 +56,16 @@ class World:
     """Why no orphan may go; empty where they may."""
     besides: tuple[Beside, ...] = ()
     """What lies in libraries beside links that may go, the deepest folder first."""
+    mounted: Mapping[str, str] = field(default_factory=dict)
+    """Path in the mount that was read → how it differs from the file, or an empty string."""
 
 
 def run(
-    context: Context, client: TorrentClient, remote: Callable[[], Remote], options: Options
+    context: Context,
+    client: TorrentClient,
+    remote: Callable[[], Remote],
+    options: Options,
+    read_ends: Callable[[Sequence[str]], Mapping[str, Ends]],
 ) -> Report:
     """Delete what is due and proven, and tell why the rest stays."""
     config, history = context.config, context.history
@@ -69,7 +77,7 @@ def run(
             "; ".join(troubles), hint="nothing is deleted while a root cannot be seen whole"
         )
     rules = Rules.of(config)
-    world = scan(context, rules, client, remote, options)
+    world = scan(context, rules, client, remote, options, read_ends)
     todo = plan(world, rules, force=options.force)
 
     def apply(actions: Sequence[Delete]) -> Iterator[Result]:
@@ -89,6 +97,7 @@ def scan(
     client: TorrentClient,
     remote: Callable[[], Remote],
     options: Options,
+    read_ends: Callable[[Sequence[str]], Mapping[str, Ends]],
 ) -> World:
     """Read qBittorrent, the disk and, for what is proven so far, the remote."""
     config, history, now = context.config, context.history, context.now
@@ -139,9 +148,10 @@ def scan(
     objects = look_up(every, rules, remote, context)
     kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     names = {torrent.hash: torrent.name for torrent in torrents}
+    mounted = why_not_linkable(candidates, objects, rules, read_ends)
     folders = read_folders(every, layout.reserved(config), config)
     abandoned.notice(folders.listing, context)
-    return World(candidates, names, objects, folders, tuple(kept), refused, besides)
+    return World(candidates, names, objects, folders, tuple(kept), refused, besides, mounted)
 
 
 def _loss(torrents: Sequence[Torrent], context: Context, options: Options) -> str:
@@ -245,6 +255,7 @@ def _judge(world: World, rules: Rules) -> tuple[list[Candidate], dict[str, Delet
         if not reason and (reason := why_unproven(candidate, world.objects, rules)):
             for step in void_markers(candidate, world.objects, world.folders, rules):
                 disproved.setdefault(step.path, step)
+        reason = reason or why_not_linked(candidate, world.objects, world.mounted, rules)
         if reason:
             kept.append(Kept(candidate.name, reason))
         else:

@@ -238,8 +238,10 @@ def contents(*folders: Path) -> set[bytes]:
     for folder in folders:
         for parent, _names, files in os.walk(folder):
             for name in files:
-                with open(os.path.join(parent, name), "rb") as file:
-                    found.add(file.read())
+                path = os.path.join(parent, name)
+                if not os.path.islink(path):
+                    with open(path, "rb") as file:
+                        found.add(file.read())
     return found
 
 

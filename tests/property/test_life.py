@@ -95,6 +95,7 @@ class Life(RuleBasedStateMachine):
             for parent, _folders, names in os.walk(folder)
             for name in names
             if name.endswith((".mkv", ".nfo", ".srt", ".rar"))
+            and not os.path.islink(os.path.join(parent, name))
         )
 
     def pick(self, data: Any, things: list[Any]) -> Any:
@@ -138,7 +139,7 @@ class Life(RuleBasedStateMachine):
                 self.treasure.add(content)
             files.append(path)
             target = self.host.tv / show / "Season 1" / path.name
-            if imported and category == "tv-sonarr" and not target.exists():
+            if imported and category == "tv-sonarr" and not os.path.lexists(target):
                 self.host.link(path, target)
                 beside = target.with_suffix(".en.srt")
                 if extra and not beside.exists():
@@ -171,7 +172,7 @@ class Life(RuleBasedStateMachine):
     def import_by_link(self, show: str, episode: str, copied: bool, data: Any) -> None:
         sources = [one for one in self.files(self.host.downloads) if one.suffix == ".mkv"]
         target = self.host.tv / show / "Season 1" / episode
-        if sources and not target.exists():
+        if sources and not os.path.lexists(target):
             source = self.pick(data, sources)
             if copied:  # Sonarr does so where it cannot link, and says nothing
                 self.host.write(target, source.read_bytes())
@@ -269,11 +270,16 @@ class Life(RuleBasedStateMachine):
     @rule(show=SHOWS, asked=st.booleans())
     def import_from_usenet(self, show: str, asked: bool) -> None:
         """No torrent has ever held it; whether it may go one day is for the library to say."""
-        path = self.host.tv / show / "Season 1" / f"usenet {self.count}.mkv"
         content = self.fresh()
+        path = self.host.tv / show / "Season 1" / f"usenet {self.count}.mkv"
         self.host.write(path, content)
         self.treasure.add(content)
         self.host.library("tv", without_torrent=Seconds(3600) if asked else "keep")
+
+    @rule(after_delete=st.sampled_from(["delete", "delete", "symlink"]), mounted=st.booleans())
+    def choose_what_becomes_of_links(self, after_delete: str, mounted: bool) -> None:
+        self.host.library("tv", after_delete=after_delete)
+        self.host.mount.failure = None if mounted else Unavailable("nothing is mounted")
 
     @rule(data=st.data())
     def keep_a_link_elsewhere(self, data: Any) -> None:
@@ -426,7 +432,7 @@ def test_no_byte_is_ever_lost() -> None:
     happened = (
         "upload done", "upload failed", "extract done", "extract failed", "leftover done",
         "volume done", "remove-torrent done", "delete-link done", "delete-marker done",
-        "it goes wi done", "its item i done",
+        "it goes wi done", "its item i done", "symlink done",
     )  # fmt: skip
     assert [one for one in happened if not SEEN[one]] == [], SEEN
 

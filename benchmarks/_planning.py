@@ -92,7 +92,9 @@ def main() -> None:
         roots = [*(library.root for library in config.libraries.values()), config.paths.completed]
         assert not any(root.trouble for root in layout.survey(roots, history))
         rules = Rules.of(config)
-        world = cleanup.scan(context, rules, services, lambda: services, cleanup.Options())
+        world = cleanup.scan(
+            context, rules, services, lambda: services, cleanup.Options(), lambda _: {}
+        )
         plan = cleanup.plan(world, rules, force=True)
     removed = sum(action.kind == "remove-torrent" for action in plan.actions)
     told = {"apart": services.seconds, "asked": services.asked, "removed": removed}

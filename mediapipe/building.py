@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mediapipe import latch
 from mediapipe.adapters.archives import Unarchiver
 from mediapipe.adapters.jellyfin import Jellyfin
+from mediapipe.adapters.mounted import Mounted
 from mediapipe.adapters.qbittorrent import Qbittorrent
 from mediapipe.adapters.rc import Mount
 from mediapipe.adapters.rclone import Rclone
@@ -81,6 +82,11 @@ def arr(name: str, settings: ArrConfig, *, waiting: bool = False) -> Arr:
     if not settings.api_key_file:
         raise ConfigError(f"{key} is blank", hint="its API knows nobody without a key")
     return Arr(name, settings, _file(settings.api_key_file, key), waiting=waiting)
+
+
+def mounted(context: Context) -> Mounted:
+    """Build what reads through the mount; nothing is read yet."""
+    return Mounted(context.config.rclone.mount_point)
 
 
 def secret(file: SecretFile, key: str) -> str:

@@ -236,6 +236,7 @@ def _cleanup(options: Namespace, context: Context) -> Report:
         _building().qbittorrent(context, options.verb, path),
         functools.cache(lambda: _building().rclone(context, options.verb, path)),
         cleanup.Options(options.force, options.accept_loss, options.orphans_now),
+        lambda paths: _building().mounted(context).read_ends(paths),
     )
 
 

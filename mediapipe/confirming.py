@@ -6,12 +6,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from mediapipe.errors import ConfigError, Refused
-from mediapipe.judging import remote_name, why_keep, why_void
+from mediapipe.judging import asked, remote_name, why_void
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from mediapipe.holdings import Candidate
+    from mediapipe.holdings import Candidate, Holding
     from mediapipe.judging import Rules
     from mediapipe.ports import Remote, RemoteObject
     from mediapipe.records import Proven
@@ -29,36 +29,32 @@ def look_up(
     context: Context,
 ) -> Mapping[str, RemoteObject]:
     """Look up the objects of the candidates that only the remote can still keep."""
-    asked = {
-        remote_name(one, rules)
-        for candidate in candidates
-        if not why_keep(candidate, rules)
-        for one in _objects(candidate)
-    }
-    if not asked:
+    holdings = [one for candidate in candidates for one in asked(candidate, rules)]
+    names = {remote_name(one, rules) for one in _objects(holdings)}
+    if not names:
         return {}
     _demand_that_nothing_hides(remote(), context)
-    objects = _look(asked, remote())
-    for candidate in candidates:
-        for one in _objects(candidate):
-            if remote_name(one, rules) in asked and why_void(one, objects, rules):
-                context.history.disprove(one.remote, one.sha1)
+    objects = _look(names, remote())
+    every = [one for candidate in candidates for one in candidate.holdings]
+    for one in _objects(every):
+        if remote_name(one, rules) in names and why_void(one, objects, rules):
+            context.history.disprove(one.remote, one.sha1)
     return objects
 
 
-def _look(asked: set[str], remote: Remote) -> Mapping[str, RemoteObject]:
+def _look(names: set[str], remote: Remote) -> Mapping[str, RemoteObject]:
     """Look up many objects of one folder by one listing, and all others one by one.
 
     What a listing does not show is looked up too: only a look proves that it is not there.
     """
     by_folder: dict[str, set[str]] = defaultdict(set)
-    for name in asked:
+    for name in names:
         by_folder[name.partition("/")[0]].add(name)
     objects: dict[str, RemoteObject] = {}
-    for folder, names in by_folder.items():
-        if len(names) > _LIST_FROM:
-            objects |= remote.look_below(folder, names)
-    if rest := sorted(asked - objects.keys()):
+    for folder, own in by_folder.items():
+        if len(own) > _LIST_FROM:
+            objects |= remote.look_below(folder, own)
+    if rest := sorted(names - objects.keys()):
         objects |= remote.look(rest)
     return objects
 
@@ -82,7 +78,7 @@ def _demand_that_nothing_hides(remote: Remote, context: Context) -> None:
     context.history.done("lifecycle read", context.now)
 
 
-def _objects(candidate: Candidate) -> Iterator[Proven]:
-    for holding in candidate.holdings:
+def _objects(holdings: Iterable[Holding]) -> Iterator[Proven]:
+    for holding in holdings:
         for proof in holding.proofs:
             yield from proof.objects

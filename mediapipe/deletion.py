@@ -3,68 +3,32 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
-from mediapipe.disk.index import File
-from mediapipe.judging import confirmed, may_discard, why_other
-from mediapipe.layout import item_finder, item_of
-from mediapipe.plan import duration, human
+from mediapipe.judging import (
+    confirmed,
+    may_discard,
+    may_discard_beside,
+    why_other,
+    why_unsure,
+)
+from mediapipe.layout import inside, item_finder, item_of
+from mediapipe.linking import target_of
+from mediapipe.plan import Kept, duration
+from mediapipe.step import Delete
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
+    from mediapipe.companions import Beside
     from mediapipe.folders import Folders
     from mediapipe.holdings import Candidate, Holding
     from mediapipe.judging import Rules
-    from mediapipe.ports import RemoteObject, Torrent
+    from mediapipe.ports import RemoteObject
     from mediapipe.records import Proven
-
-
-@dataclass(frozen=True)
-class Delete:
-    """One step of a deletion."""
-
-    kind: str
-    """remove-torrent, delete-file, delete-link, delete-marker or remove-directory."""
-    path: str
-    reason: str
-    group: str
-    """Key of the candidate: its steps succeed in order or stop together."""
-    name: str = ""
-    """Name of the torrent or orphan that the group is for."""
-    torrent: Torrent | None = None
-    file: File | None = None
-    proof: tuple[Proven, ...] = ()
-    """The objects that were confirmed; empty where none is needed."""
-    worthless: bool = False
-    """Whether it needs no proof: a piece of a deselected file, or no part of an item."""
-    claimants: frozenset[str] = frozenset()
-    """Other torrents that held it and go in the same run."""
-    intent: int = 0
-
-    def details(self) -> dict[str, object]:
-        """Give hash, size in bytes, inode and the remote object, as far as they apply."""
-        fields: dict[str, object] = {}
-        objects = [
-            {"remote": one.remote, "sha1": one.sha1, "file_id": one.file_id} for one in self.proof
-        ]
-        if len(objects) == 1:
-            fields |= objects[0]
-        elif objects:
-            fields["objects"] = objects
-        if self.torrent is not None:
-            fields["hash"] = self.torrent.hash
-        if self.file is not None:
-            fields["size"] = self.file.size
-            fields["inode"] = self.file.number
-        return fields
-
-    def __str__(self) -> str:
-        size = f" ({human(self.file.size)})" if self.file and self.kind != "delete-marker" else ""
-        return f"{self.kind} {self.path}{size}: {self.reason}"
 
 
 def void_markers(
@@ -106,6 +70,10 @@ class Steps:
         self._folders = folders
         self._objects = objects
         self._gone: set[str] = set(gone)
+        self._replaced: set[str] = set()
+        """Library paths that become links into the mount."""
+        self._links: dict[str, int] = {}
+        """Proven library links that go → size in bytes."""
 
     def of(
         self, candidate: Candidate, later: AbstractSet[str], staying: AbstractSet[str]
@@ -130,10 +98,12 @@ class Steps:
             if holding.file is None:
                 continue
             for one in self._file_steps(holding, candidate):
-                if one.path in self._gone:
+                if one.path in self._gone | self._replaced:
                     continue  # two files of one torrent share it
-                self._gone.add(one.path)
-                (links if one.kind == "delete-link" else files).append(one)
+                (self._replaced if one.kind == "symlink" else self._gone).add(one.path)
+                (files if one.kind == "delete-file" else links).append(one)
+                if one.kind == "delete-link" and one.proof:
+                    self._links[one.path] = holding.file.size
                 names.append(one.path)
         # what has no proof of its own goes first: a crash must leave the file that it stands beside
         steps += [*sorted(files, key=lambda one: bool(one.proof)), *links]
@@ -142,11 +112,64 @@ class Steps:
         markers += self._markers(candidate, names)  # of items that were folders
         return [*steps, *markers, *folders]
 
+    def beside(self, unit: Beside) -> tuple[list[Delete], list[Kept]]:
+        """Give what goes with the links that are gone by then, and what of it has to stay."""
+        gone = frozenset(one for one in unit.links if one in self._gone or one not in unit.there)
+        bare = not unit.alive and unit.there <= self._gone
+        if not bare and not gone:
+            return [], []
+        candidate = unit.candidate
+        after = unit.there if bare else gone
+        below = [size for path, size in self._links.items() if inside(path, unit.folder)]
+        steps: list[Delete] = []
+        kept: list[Kept] = []
+        names = sorted(gone)
+        for one in candidate.holdings:
+            if one.path in gone or not (bare or unit.follows(one.path, gone)):
+                continue
+            names.append(one.path)
+            if one.path in self._gone or one.path.endswith("/"):  # a folder without files
+                continue
+            reason, proof = self._why_beside_goes(one, candidate, max(below, default=0))
+            if one.file is None or not reason:
+                kept.append(Kept(one.path, self._why_beside_stays(one, candidate)))
+                continue
+            self._gone.add(one.path)
+            steps.append(self._step("delete-link", one.path, reason, candidate, file=one.file,
+                                    proof=proof))  # fmt: skip
+        steps.sort(key=lambda one: bool(one.proof))
+        markers = list(self._markers(candidate, names))
+        folders = list(self._folders_emptied(candidate, names))
+        steps += [*markers, *folders]
+        return [replace(one, after=after, bare=bare) for one in steps], kept
+
+    def _why_beside_goes(
+        self, holding: Holding, candidate: Candidate, largest: int
+    ) -> tuple[str, tuple[Proven, ...]]:
+        if holding.file is None or why_unsure(holding, candidate, self._rules):
+            return "", ()
+        if found := confirmed(holding, self._objects, self._rules):
+            return f"it goes with its film; proven as {found[0].remote}", found
+        discardable = may_discard_beside(holding.file, largest, self._rules)
+        return ("it goes with its film; it is discardable" if discardable else ""), ()
+
+    def _why_beside_stays(self, holding: Holding, candidate: Candidate) -> str:
+        why = why_unsure(holding, candidate, self._rules)
+        if not why and holding.proofs:
+            others = [why_other(one, holding, self._objects, self._rules) for one in holding.proofs]
+            why = f"{'; '.join(others)}; it is uploaded again"
+        why = why or "nothing proves yet that it is on B2; the next upload takes it"
+        return f"its film is gone, but it stays with its folder: {why}"
+
     def _file_steps(self, holding: Holding, candidate: Candidate) -> Iterator[Delete]:
         file = holding.file
         assert file is not None  # noqa: S101 - the caller looked
         found = confirmed(holding, self._objects, self._rules)
         if not found:
+            if candidate.torrent is None and _is_abandoned(holding):
+                yield self._step("delete-marker", holding.path, "its item is gone", candidate,
+                                 file=file, worthless=True)  # fmt: skip
+                return
             reason = "it was deselected" if not holding.wanted else "it is discardable"
             if may_discard(holding, candidate, self._rules):
                 kind = "delete-link" if self._rules.library_holding(holding.path) else "delete-file"
@@ -164,10 +187,13 @@ class Steps:
             if library is not None and library[1].after_delete == "keep":
                 continue
             kind = "delete-file" if library is None else "delete-link"
-            named = File(name, file.device, file.number, file.links, file.size, file.mtime_ns,
-                         file.ctime_ns)  # fmt: skip
+            target = ""
+            if library is not None and library[1].after_delete == "symlink":
+                kind, target = "symlink", target_of(holding, self._objects, self._rules)
+            own = (one for one in holding.copies if one.path == name)
+            named = next(own, replace(file, path=name))
             yield self._step(kind, name, proven, candidate, file=named,
-                             proof=found, claimants=holding.claimants)  # fmt: skip
+                             proof=found, claimants=holding.claimants, target=target)  # fmt: skip
 
     def _markers(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
         """Give the markers whose item goes."""
@@ -183,7 +209,7 @@ class Steps:
 
     def _goes(self, item: str) -> bool:
         """Whether nothing is left of an item: its file goes, or its folder."""
-        return item in self._gone or item in self._folders.absent
+        return item in self._gone | self._replaced or item in self._folders.absent
 
     def _emptied(self, folder: str) -> bool:
         """Whether nothing is left in a folder but what goes with it."""
@@ -211,6 +237,12 @@ class Steps:
     def _step(kind: str, path: str, reason: str, candidate: Candidate, **fields: object) -> Delete:
         return Delete(kind, path, reason, candidate.key, candidate.name, intent=candidate.intent,
                       **fields)  # type: ignore[arg-type]  # fmt: skip
+
+
+def _is_abandoned(holding: Holding) -> bool:
+    """Whether it is a marker that goes because its item is gone."""
+    nobodys = not holding.wanted and not holding.finished
+    return nobodys and holding.path.endswith(marker.SUFFIX)
 
 
 def _why(candidate: Candidate) -> str:

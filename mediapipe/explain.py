@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mediapipe.explanation import AboutFile
+    from mediapipe.linking import Ends
     from mediapipe.ports import Archives, Remote, RemoteObject, Torrent, TorrentClient, TorrentFile
     from mediapipe.records import Proven
     from mediapipe.runner import Context, Report
@@ -69,6 +70,7 @@ def explain(
     contexts: Contexts,
     torrents: Callable[[], TorrentClient],
     remote: Callable[[], Remote],
+    read_ends: Callable[[Sequence[str]], Mapping[str, Ends]],
 ) -> Explanation:
     """Tell all of a path, a torrent's hash, the beginning of one, or a torrent's name.
 
@@ -98,7 +100,7 @@ def explain(
     ):
         subjects.refuse(word, unasked)
     held_up = latch.in_force(context.history.pauses(), context.now)
-    rehearsal = _rehearse(contexts, client, remote, unasked)
+    rehearsal = _rehearse(contexts, client, remote, read_ends, unasked)
     facts = _with_remote(facts, remote, rules, unasked)
     by_hash = {one.hash: one for one in listed}
     known = {one.hash for one in called}.union(*(one.torrents for one in facts))
@@ -135,6 +137,7 @@ def _rehearse(
     contexts: Contexts,
     client: _Once | None,
     remote: Callable[[], Remote],
+    read_ends: Callable[[Sequence[str]], Mapping[str, Ends]],
     unasked: dict[str, str],
 ) -> Rehearsal:
     """Let both jobs scan and plan, on copies of the history."""
@@ -147,7 +150,9 @@ def _rehearse(
 
     jobs: dict[str, Callable[[], Report]] = {
         "upload": lambda: upload.run(contexts.upload, asked, remote, _unneeded, tuple),
-        "cleanup": lambda: cleanup.run(contexts.cleanup, asked(), remote, cleanup.Options()),
+        "cleanup": lambda: cleanup.run(
+            contexts.cleanup, asked(), remote, cleanup.Options(), read_ends
+        ),
     }
     for job, rehearse in jobs.items():
         try:

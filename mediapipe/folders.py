@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
 from mediapipe.disk.index import File, look
+from mediapipe.layout import leads_into_mount
 from mediapipe.names import matcher
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def read_folders(
                         debris |= _debris(folder, found, ignored)
                     folder = os.path.dirname(folder)
                 for item in around.items(name):
-                    if around.is_absent(item):
+                    if around.is_absent(item) or leads_into_mount(item, around.config):
                         absent.add(item)
                     beside = around.marker(item)
                     # ours, or an empty one, may go with its item
@@ -78,3 +79,14 @@ def _debris(folder: str, names: Iterable[str], ignored: Callable[[str], bool]) -
                 if file is not None and file.links == 1:
                     found[file.path] = file
     return found
+
+
+def our_marker(path: str) -> File | None:
+    """Give a marker that may go with its item: ours, or an empty one."""
+    try:
+        file = look(path)
+        if file and (file.size == 0 or marker.read(path) is not None):
+            return file
+    except OSError:
+        pass
+    return None

@@ -5,17 +5,17 @@ SQLite in the state folder. Losing it may delay a deletion; it may never cause o
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING
 
 from mediapipe import database
 from mediapipe.file_lists import FileLists
-from mediapipe.records import Intent, Pause, Proof, Proven, Sighting, Wanted
-from mediapipe.runs import Runs, storable
+from mediapipe.records import Intent, Pause, Proof, Proven, Wanted
+from mediapipe.runs import storable
+from mediapipe.sightings import Sightings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from mediapipe.disk.index import Identity
     from mediapipe.ports import Torrent
@@ -25,19 +25,8 @@ _MAX_STEP = 1800
 has not seeded for a week."""
 
 
-class History(Runs, FileLists):
+class History(Sightings, FileLists):
     """The open database. Every write is committed, durably, before the method returns."""
-
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Make the writes inside one transaction: one fsync, and all or none after a crash."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     # proofs
 
@@ -97,6 +86,18 @@ class History(Runs, FileLists):
                 self._db.executemany("DELETE FROM objects WHERE proof = ?", numbers)
                 self._db.executemany("DELETE FROM proofs WHERE id = ?", numbers)
 
+    def places_of_size(self, sizes: Iterable[int]) -> dict[int, frozenset[str]]:
+        """Give size in bytes → where files of that size are proven, each as one object."""
+        rows = self._db.execute(
+            "SELECT DISTINCT proofs.size, place FROM proofs JOIN objects ON proof = proofs.id"
+            " WHERE proofs.size IN (SELECT value FROM json_each(?)) AND remote = place",
+            (json.dumps(list(sizes)),),
+        )
+        found: dict[int, set[str]] = {}
+        for size, place in rows:
+            found.setdefault(size, set()).add(json.loads(place))
+        return {size: frozenset(places) for size, places in found.items()}
+
     def is_needed_elsewhere(self, remote: str, identity: Identity) -> bool:
         """Whether a proof of another file needs this object too."""
         inode, size, mtime_ns = identity
@@ -106,32 +107,6 @@ class History(Runs, FileLists):
         )
         values = (json.dumps(remote), _fit(inode), size, _fit(mtime_ns))
         return self._db.execute(query, values).fetchone() is not None
-
-    # sightings
-
-    def sight(self, prefix: str, subjects: Iterable[str], now: float) -> dict[str, Sighting]:
-        """Record what is seen in this run under a prefix; what is not seen any more is forgotten.
-
-        Gives each subject's sighting, this run included. A clock that went back begins anew.
-        """
-        seen = {json.dumps([prefix, subject]): subject for subject in subjects}
-        known = {
-            row[0]: Sighting(row[1], row[3])
-            for row in self._db.execute("SELECT subject, first, last, runs FROM sightings")
-            if row[2] <= now
-        }
-        result: dict[str, Sighting] = {}
-        with self.together():
-            for key in [key for key in known if json.loads(key)[0] == prefix and key not in seen]:
-                self._db.execute("DELETE FROM sightings WHERE subject = ?", (key,))
-            for key, subject in seen.items():
-                before = known.get(key, Sighting(now, 0))
-                result[subject] = Sighting(before.first, before.runs + 1)
-                self._db.execute(
-                    "INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?)",
-                    (key, before.first, now, before.runs + 1),
-                )
-        return result
 
     # torrents
 

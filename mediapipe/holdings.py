@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mediapipe import layout
 from mediapipe.disk import marker
@@ -13,16 +13,17 @@ from mediapipe.disk.links import find_links
 from mediapipe.disk.mounts import mounts, why_inodes_untrusted
 from mediapipe.names import matcher
 from mediapipe.plan import shown
-from mediapipe.records import Proof, Proven
+from mediapipe.proofs import bared, marked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mediapipe.claims import Claims
     from mediapipe.config import Config
+    from mediapipe.disk.index import Identity
     from mediapipe.history import History
     from mediapipe.ports import Torrent
-    from mediapipe.records import Intent
+    from mediapipe.records import Intent, Proof
     from mediapipe.surroundings import Surroundings
 
 
@@ -38,11 +39,13 @@ class Holding:
     wanted: bool = True
     finished: bool = True
     names: tuple[str, ...] = ()
-    """Every name of the inode that the walk found, `path` included."""
+    """Every name of the inode that the walk found, `path` included, and those of `copies`."""
     proofs: tuple[Proof, ...] = ()
     """What markers and history say of this identity, below today's remote."""
     claimants: frozenset[str] = frozenset()
     """Hashes of the listed torrents that hold this path or this inode."""
+    copies: tuple[File, ...] = ()
+    """Library files with the same bytes that are no links: they go with it as links do."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,14 @@ class Candidate:
     """Seconds of our own seeding record."""
     grace: str = ""
     """Why an orphan has to wait; empty where it has not."""
+    kind: Literal["", "markers", "beside", "library"] = ""
+    """What it is, where it is no torrent, intent or orphan: markers whose item is gone, what lies
+    beside links that go, or a library file that no torrent holds."""
+
+    @property
+    def orphan(self) -> bool:
+        """Whether it is a download that no torrent holds."""
+        return self.torrent is None and not self.intent and not self.kind
 
 
 def of_torrent(torrent: Torrent, claims: Claims, around: Surroundings, seeded: float) -> Candidate:
@@ -68,7 +79,7 @@ def of_torrent(torrent: Torrent, claims: Claims, around: Surroundings, seeded: f
     # names that differ in a torrent may be one on disk: qBittorrent maps what it cannot write
     listed = {one.path: one for one in claims.files[torrent.hash]}
     holdings = tuple(
-        _hold(one.path, completed, around, wanted=one.wanted, finished=one.progress == 1)
+        hold(one.path, completed, around, wanted=one.wanted, finished=one.progress == 1)
         for one in listed.values()
     )
     return Candidate(torrent.hash, torrent.name, torrent, torrent.category, holdings, seeded=seeded)
@@ -79,16 +90,20 @@ def begun(history: History, listed: set[str], config: Config) -> list[Intent]:
     found = []
     reserved = layout.reserved(config)
     for intent in history.intents():
-        if intent.hash in listed or not _is_left(intent, reserved):
+        if intent.hash in listed or not _is_left(intent, reserved, config):
             history.finish(intent.id)
         else:
             found.append(intent)
     return found
 
 
-def _is_left(intent: Intent, reserved: frozenset[str]) -> bool:
+def _is_left(intent: Intent, reserved: frozenset[str], config: Config) -> bool:
     """Whether anything of a deletion is left: a name, a marker, or an empty folder."""
-    for path in intent.paths:
+    for path, identity in intent.paths.items():
+        if _is_marked_anew(path, identity):
+            continue
+        if layout.leads_into_mount(path, config) and not os.path.lexists(marker.marker_path(path)):
+            continue
         if os.path.lexists(path) or os.path.lexists(marker.marker_path(path)):
             return True
         folder = os.path.dirname(path)
@@ -105,7 +120,12 @@ def of_intent(intent: Intent, around: Surroundings) -> Candidate:
     roots = [*(library.root for library in config.libraries.values()), config.paths.completed]
     found = []
     for path, identity in intent.paths.items():
-        held = _hold(
+        if _is_marked_anew(path, identity):
+            continue
+        if layout.leads_into_mount(path, config):
+            found.append(Holding(path, None))
+            continue
+        held = hold(
             path, next((one for one in roots if layout.inside(path, one)), roots[-1]), around
         )
         if held.file is not None and held.file.identity == identity:
@@ -114,6 +134,17 @@ def of_intent(intent: Intent, around: Surroundings) -> Candidate:
         found.append(held)
     category = next((_category_of(path, config) for path in intent.paths), "")
     return Candidate(f"intent {intent.id}", intent.name, None, category, tuple(found), intent.id)
+
+
+def _is_marked_anew(path: str, identity: Identity | None) -> bool:
+    """Whether a marker whose item was gone is another one now: the item is back."""
+    if identity is None or not path.endswith(marker.SUFFIX):
+        return False
+    try:
+        found = look(path)
+    except OSError:
+        return True
+    return found is not None and found.identity != identity
 
 
 def of_orphan(path: str, category: str, around: Surroundings, grace: str) -> Candidate:
@@ -129,10 +160,10 @@ def of_orphan(path: str, category: str, around: Surroundings, grace: str) -> Can
             if unfinished(entry.name):
                 found.append(Holding(entry.path, None, "is not finished"))
             elif not ignored(entry.name):
-                found.append(_hold(entry.path, config.paths.completed, around))
+                found.append(hold(entry.path, config.paths.completed, around))
     found += [Holding(path, None, f"unreadable: {line}") for line in unreadable]
     if not folders:
-        found.append(_hold(path, config.paths.completed, around))
+        found.append(hold(path, config.paths.completed, around))
     return Candidate(path, path, None, category, tuple(found), grace=grace)
 
 
@@ -146,9 +177,10 @@ def _category_of(path: str, config: Config) -> str:
     return ""
 
 
-def _hold(
+def hold(
     path: str, root: str, around: Surroundings, *, wanted: bool = True, finished: bool = True
 ) -> Holding:
+    """Look at a file that has to lie below a root, and where no link may lead elsewhere."""
     if not layout.inside(path, root) or os.path.normpath(path) != path:
         return Holding(path, None, f"{shown(path)} lies outside {root}", wanted, finished)
     try:
@@ -227,7 +259,7 @@ def complete(
         names = links.names.get(file.inode, ()) if file.links > 1 else (holding.path,)
         known = {
             proof
-            for proof in (*_bared(rows.get(file.identity, ())), *_marked(file, names, around))
+            for proof in (*bared(rows.get(file.identity, ())), *marked(file, names, around))
             if proof.objects and all(one.remote.startswith(prefix) for one in proof.objects)
         }
         return replace(
@@ -242,26 +274,3 @@ def complete(
         replace(candidate, holdings=tuple(finished(one) for one in candidate.holdings))
         for candidate in candidates
     )
-
-
-def _bared(rows: Iterable[Proof]) -> Iterator[Proof]:
-    for row in rows:
-        yield Proof(row.place, tuple(_bare(one) for one in row.objects))
-
-
-def _bare(one: Proven | marker.Extracted) -> Proven:
-    """Give what a marker and a row both know, so that the two are one proof."""
-    return Proven(one.remote, one.size, one.sha1)
-
-
-def _marked(file: File, names: Iterable[str], around: Surroundings) -> Iterator[Proof]:
-    """Give what the markers beside the file's names, and of the items they lie in, say of it."""
-    for name in names:
-        for item in around.items(name):
-            beside = around.marker(item)
-            found = beside and beside[1]
-            own = os.path.basename(name) if item == name else name[len(item) + 1 :]
-            for entry in found.files if found else ():
-                if found and entry.path == own and entry.identity == file.identity:
-                    objects = tuple(_bare(one) for one in found.objects(entry))
-                    yield Proof(entry.remote or item, objects)

@@ -198,6 +198,7 @@ def explain(options: Namespace) -> int:
             Contexts(one, other),
             lambda: building.qbittorrent(other, "cleanup", path),
             functools.cache(lambda: building.rclone(other, "cleanup", path)),
+            lambda paths: building.mounted(other).read_ends(paths),
         )
     if options.json:
         sys.stdout.write(json.dumps(explanation.as_json(told)) + "\n")

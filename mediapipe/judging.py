@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediapipe.config import Config, Library
+    from mediapipe.disk.index import File
     from mediapipe.holdings import Candidate, Holding
     from mediapipe.ports import RemoteObject, Torrent
     from mediapipe.records import Proof, Proven
@@ -89,11 +90,24 @@ def why_keep(candidate: Candidate, rules: Rules) -> str:
     for holding in candidate.holdings:
         if reason := why_unsure(holding, candidate, rules):
             return f"{_name(holding.path)}: {reason}"
+        if candidate.kind == "library" and (reason := _why_not_alone(holding, rules)):
+            return f"{_name(holding.path)}: {reason}"
     left = [one for one in candidate.holdings if one.file]
     if not left:
         return "" if candidate.torrent is None else "none of its files is on disk"
     for holding in unproven(candidate, rules):
         return f"{_name(holding.path)}: {_unproven_words(candidate, rules)}"
+    return ""
+
+
+def _why_not_alone(holding: Holding, rules: Rules) -> str:
+    """Tell which other name keeps a library file that no torrent holds; empty where none does."""
+    for name in holding.names:
+        library = rules.library_holding(name)
+        if library is None:
+            return f"it is {shown(name)}, too, and goes with that"
+        if library[1].without_torrent == "keep":
+            return f"library {library[0]} holds it, too, and keeps what has no torrent"
     return ""
 
 
@@ -123,7 +137,7 @@ def why_unsure(holding: Holding, candidate: Candidate, rules: Rules) -> str:
     others = holding.claimants - {candidate.key}
     if candidate.torrent is None and others:
         return "a torrent in the list holds its data"
-    missing = file.links - len(holding.names)
+    missing = file.links - len(holding.names) + len(holding.copies)
     if missing > 0 and rules.config.cleanup.links_elsewhere == "keep":
         return (
             f"{missing} of its {file.links} names lie outside the libraries and downloads; "
@@ -138,13 +152,11 @@ def why_unsure(holding: Holding, candidate: Candidate, rules: Rules) -> str:
 
 
 def _why_link_stays(name: str, rules: Rules) -> str:
-    """Tell why a library link cannot be dealt with yet (later releases bring these two)."""
+    """Tell why a library link cannot be dealt with yet (a later release brings it)."""
     found = rules.library_holding(name)
     if found is None:
         return ""
-    library_name, library = found
-    if library.after_delete == "symlink":
-        return f'after_delete = "symlink" of library {library_name} is not possible yet'
+    library = found[1]
     if library.after_delete == "delete" and library.arr in rules.config.arr:
         return (
             f"{library.arr} would fetch it again, and unmonitoring is not possible yet; leave "
@@ -165,12 +177,32 @@ def may_discard(holding: Holding, candidate: Candidate, rules: Rules) -> bool:
     if not any(one.proofs for one in candidate.holdings if one.file):
         return False
     largest = max(one.file.size for one in candidate.holdings if one.file)
-    if file.size >= _DISCARD_MOST or file.size * _DISCARD_SHARE > largest:
+    if not _is_small(file, largest):
         return False
     # names inside the item alone: a folder above it may be called what it likes
     item = layout.item_of(holding.path, rules.config)
     inside = os.path.basename(item) if item == holding.path else holding.path[len(item) + 1 :]
     return any(rules.discardable(part) for part in inside.split("/"))
+
+
+def may_discard_beside(file: File, largest: int, rules: Rules) -> bool:
+    """Whether a library file may go unuploaded with links of which the largest has so many bytes.
+
+    The links are proven.
+    """
+    return _is_small(file, largest) and rules.discardable(os.path.basename(file.path))
+
+
+def _is_small(file: File, largest: int) -> bool:
+    return file.size < _DISCARD_MOST and file.size * _DISCARD_SHARE <= largest
+
+
+def asked(candidate: Candidate, rules: Rules) -> tuple[Holding, ...]:
+    """Give the files about which only the remote can still tell whether they go."""
+    if candidate.kind == "beside":  # each for itself
+        found = (one for one in candidate.holdings if one.file)
+        return tuple(one for one in found if not why_unsure(one, candidate, rules))
+    return () if why_keep(candidate, rules) else candidate.holdings
 
 
 def leftovers(

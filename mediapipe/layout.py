@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from mediapipe.config import as_host
@@ -120,6 +121,19 @@ def demand_mounts(config: Config) -> None:
                 f"nothing is mounted at {point}",
                 hint="[paths] require_mounts names it; nothing is decided without it",
             )
+
+
+def is_mounted(point: str) -> bool:
+    """Whether something is mounted right at this path; what is there is not touched."""
+    return is_mount_point(point, mounts())
+
+
+def leads_into_mount(path: str, config: Config) -> bool:
+    """Whether a path is a link into the mount of the remote; the mount is not touched."""
+    try:
+        return inside(os.readlink(path), config.rclone.mount_point)
+    except (OSError, ValueError):
+        return False
 
 
 def survey(paths: Iterable[str], history: History) -> tuple[Root, ...]:

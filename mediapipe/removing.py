@@ -7,16 +7,21 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from mediapipe import companions
+from mediapipe.abandoned import unknown_proofs
 from mediapipe.claims import claims_of
 from mediapipe.disk.index import look, same
+from mediapipe.disk.marker import SUFFIX
 from mediapipe.errors import Stale
+from mediapipe.linking import put_link
 from mediapipe.runner import Context, Result, attempt, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mediapipe.deletion import Delete
+    from mediapipe.config import Config
     from mediapipe.ports import Torrent, TorrentClient
+    from mediapipe.step import Delete
 
 
 def remove_all(
@@ -33,7 +38,7 @@ def remove_all(
     for _, group in groupby(actions, key=lambda action: action.group):
         steps = list(group)
         with lock(context.state):
-            if reason := _why_changed(steps, planned, client):
+            if reason := _why_changed(steps, planned, client, context.config):
                 staying |= {step.torrent.hash for step in steps if step.torrent}
                 yield from (Result(step, "stale", reason) for step in steps)
             else:
@@ -51,16 +56,20 @@ def _remove(
     paths = {
         step.path: step.file.identity if step.worthless and step.file else None
         for step in steps
-        if step.kind in ("delete-file", "delete-link")
+        if step.kind in ("delete-file", "delete-link", "symlink") or step.worthless
     }
     torrent = next((step.torrent for step in steps if step.torrent), None)
     intent = steps[0].intent
-    if paths and not intent:
-        hash_ = torrent.hash if torrent else ""
-        intent = history.intend(steps[0].name, hash_, paths, context.now)
+    if not steps[0].beside:
+        links = [step.path for step in steps if step.kind == "delete-link"]
+        with history.together():
+            companions.remember(links, history, context.now)
+            if paths and not intent:
+                hash_ = torrent.hash if torrent else ""
+                intent = history.intend(steps[0].name, hash_, paths, context.now)
     whole = True
     for number, step in enumerate(steps):
-        result = attempt(step, lambda one: apply(one, staying, client))
+        result = attempt(step, lambda one: apply(one, staying, client, context))
         yield result
         if result.status == "failed":
             whole = False
@@ -76,7 +85,9 @@ def _remove(
         history.finish(intent)
 
 
-def apply(step: Delete, staying: set[str], client: TorrentClient) -> dict[str, object]:
+def apply(
+    step: Delete, staying: set[str], client: TorrentClient, context: Context
+) -> dict[str, object]:
     """Do one step; gives what a restore needs beside what the plan tells.
 
     Raises Stale where the file is no longer the one that was planned.
@@ -98,7 +109,12 @@ def apply(step: Delete, staying: set[str], client: TorrentClient) -> dict[str, o
             raise Stale("it is gone already")
         if step.file is None or not same(found, step.file):
             raise Stale("it changed since the plan was made")
-        os.unlink(step.path)
+        if step.kind == "delete-marker" and step.worthless:
+            _outlive(step, context)
+        if step.kind == "symlink":
+            put_link(step)
+        else:
+            os.unlink(step.path)
     return _audited(step)
 
 
@@ -112,8 +128,29 @@ def _audited(step: Delete) -> dict[str, object]:
     return fields
 
 
-def _why_changed(steps: Sequence[Delete], planned: Mapping[str, str], client: TorrentClient) -> str:
+def _outlive(step: Delete, context: Context) -> None:
+    """Let history know what a marker says whose item is gone: its file may have another name now.
+
+    Raises Stale where the item is there again, OSError where the marker cannot be read.
+    """
+    if os.path.lexists(step.path.removesuffix(SUFFIX)):
+        raise Stale("its item is there again")
+    unknown = tuple(unknown_proofs(step.path, context.history))
+    with context.history.together():
+        for identity, proof in unknown:
+            context.history.prove(identity, proof, context.now)
+
+
+def _why_changed(
+    steps: Sequence[Delete], planned: Mapping[str, str], client: TorrentClient, config: Config
+) -> str:
     """Read the claims again, after the walk and right before deleting; tell what changed."""
+    first = steps[0]
+    for path in sorted(first.after):
+        if os.path.lexists(path):
+            return f"{path}, with which it was to go, is still there"
+    if first.bare and (found := companions.medium_below(first.name, config)):
+        return f"{found} is in its folder now"
     torrents = client.torrents()
     torrent = next((step.torrent for step in steps if step.torrent), None)
     if torrent is not None and not _is_at_rest(torrent, torrents):

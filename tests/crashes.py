@@ -81,7 +81,16 @@ def dying(host: Host, last: int) -> Iterator[Steps]:
 
     real_open = os.open
     with contextlib.ExitStack() as stack:
-        for name in ("unlink", "rmdir", "mkdir", "rename", "write", "fsync", "fdatasync"):
+        for name in (
+            "unlink",
+            "rmdir",
+            "mkdir",
+            "rename",
+            "symlink",
+            "write",
+            "fsync",
+            "fdatasync",
+        ):
             stack.enter_context(patch.object(os, name, counted(name, getattr(os, name))))
         stack.enter_context(patch.object(os, "open", opening))
         stack.enter_context(patch.object(sqlite3, "connect", _connecting(steps)))

@@ -344,6 +344,31 @@ class FakeRemote:
 
 
 @dataclass
+class FakeMount:
+    """Shows what a `FakeRemote` holds, as far as it is mounted."""
+
+    point: str = ""
+    remote: FakeRemote = field(default_factory=FakeRemote)
+    failure: Exception | None = None
+    missing: set[str] = field(default_factory=set)
+    """Names that it does not show (yet)."""
+    read: list[str] = field(default_factory=list)
+
+    def read_ends(self, paths: Sequence[str]) -> Mapping[str, tuple[int, str]]:
+        if self.failure is not None:
+            raise self.failure
+        found = {}
+        for path in paths:
+            name = os.path.relpath(path, self.point)
+            self.read.append(name)
+            if name in self.remote.versions and name not in self.missing:
+                content = self.remote.versions[name][-1].content
+                ends = content[: 1 << 20] + content[max(len(content) - (1 << 20), 0) :]
+                found[path] = (len(content), hashlib.sha1(ends).hexdigest())
+        return found
+
+
+@dataclass
 class FakeWatcher:
     """A `Watcher` that keeps what it is shown."""
 

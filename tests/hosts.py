@@ -25,7 +25,7 @@ from mediapipe.jobs import categories, cleanup, restore, upload
 from mediapipe.ports import Torrent, TorrentFile
 from mediapipe.runner import Context, Report, opened
 from mediapipe.units import AbsPath
-from tests.fakes import FakeArchives, FakeRemote, FakeTorrents, FakeWatcher, pack, unpack
+from tests.fakes import FakeArchives, FakeMount, FakeRemote, FakeTorrents, FakeWatcher, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def config_for(folder: Path) -> Config:
             "tv": Library(AbsPath(f"{folder}/media/tv"), "tv", "tv-sonarr", "sonarr"),
             "movies": Library(AbsPath(f"{folder}/media/movies"), "movies", "radarr", "radarr"),
         },
-        rclone=RcloneConfig(remote="b2:bucket"),
+        rclone=RcloneConfig(remote="b2:bucket", mount_point=AbsPath(f"{folder}/b2")),
         upload=UploadConfig(),
         cleanup=CleanupConfig(),
     )
@@ -77,12 +77,14 @@ class Host:
     remote: FakeRemote = field(default_factory=FakeRemote)
     archives: FakeArchives = field(default_factory=FakeArchives)
     watcher: FakeWatcher = field(default_factory=FakeWatcher)
+    mount: FakeMount = field(default_factory=FakeMount)
     listeners: Sequence[Listener] = ()
     now: float = field(default_factory=lambda: time.time() + HOUR)
     """An hour ahead, so that what a test has just written is settled."""
     events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.mount.point, self.mount.remote = str(self.folder / "b2"), self.remote
         self._take(config_for(self.folder))
         for path in (self.tv, self.movies, *(self.downloads / one for one in ("tv", "movies"))):
             path.mkdir(parents=True, exist_ok=True)
@@ -194,7 +196,9 @@ class Host:
         with opened(str(self.state), "cleanup", dry_run=dry_run) as history:
             context = self.context(history, dry_run=dry_run)
             chosen = cleanup.Options(**options)
-            return cleanup.run(context, self.torrents, lambda: self.remote, chosen)
+            return cleanup.run(
+                context, self.torrents, lambda: self.remote, chosen, self.mount.read_ends
+            )
 
     def restore(self, path: Path, to: Path | str = "", *, dry_run: bool = False) -> Report:
         with opened(str(self.state), "restore", dry_run=dry_run) as history:
@@ -208,7 +212,13 @@ class Host:
             opened(str(self.state), "cleanup", dry_run=True) as other,
         ):
             contexts = Contexts(self.context(one, dry_run=True), self.context(other, dry_run=True))
-            return explain(str(word), contexts, lambda: self.torrents, lambda: self.remote)
+            return explain(
+                str(word),
+                contexts,
+                lambda: self.torrents,
+                lambda: self.remote,
+                self.mount.read_ends,
+            )
 
     def categories(self, *, dry_run: bool = False) -> Report:
         with opened(str(self.state), "categories", dry_run=dry_run) as history:
@@ -250,8 +260,10 @@ def contents(*folders: Path) -> set[bytes]:
     for folder in folders:
         for parent, _names, files in os.walk(folder):
             for name in files:
-                with open(os.path.join(parent, name), "rb") as file:
-                    found.add(file.read())
+                path = os.path.join(parent, name)
+                if not os.path.islink(path):
+                    with open(path, "rb") as file:
+                        found.add(file.read())
     return found
 
 

@@ -68,6 +68,11 @@ class RealMount:
             self._process.terminate()
             self._process.wait(PATIENCE)
 
+    def signal(self, number: int) -> None:
+        """Send rclone a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def write_login(self, password: str = password) -> None:
         self.file.write_text(json.dumps({"user": self.user, "password": password}))
 

@@ -21,7 +21,8 @@ CRAFT = """
 items archives choosing scanning remembering
 renaming hashing readback early sending extracting proving telling
 listing claims surroundings holdings judging confirming folders deletion removing
-clearing sources restoring
+clearing sources restoring step
+proofs abandoned companions unheld copies linking
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
@@ -34,8 +35,9 @@ config               | places units                                             
 config_load          | config errors units                                      |
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
-runs file_lists      | records                                                  |
-history              | database errors file_lists records runs                         |
+runs                 | records                                                  |
+sightings file_lists | records runs                                             |
+history              | database errors file_lists records runs sightings        |
 audit                | plan                                                     |
 changes              | audit plan                                               |
 sources              | audit changes layout records                             |

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mediapipe import holdings, layout
+from mediapipe import abandoned, companions, holdings, layout, unheld
 from mediapipe.claims import claims_of
 from mediapipe.confirming import look_up
-from mediapipe.deletion import Delete, Steps, void_markers
+from mediapipe.copies import recognise
+from mediapipe.deletion import Steps, void_markers
 from mediapipe.errors import Unavailable
 from mediapipe.folders import Folders, read_folders
-from mediapipe.judging import Rules, leftovers, why_keep, why_not_due, why_unproven
+from mediapipe.judging import Rules, asked, leftovers, why_keep, why_not_due, why_unproven
+from mediapipe.linking import why_not_linkable, why_not_linked
 from mediapipe.listing import Lists
 from mediapipe.plan import Kept, Plan, clock, duration
 from mediapipe.runner import Context, Report, execute
+from mediapipe.step import Delete
 from mediapipe.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mediapipe.claims import Claims
+    from mediapipe.companions import Beside
     from mediapipe.holdings import Candidate
+    from mediapipe.linking import Ends
     from mediapipe.ports import Remote, RemoteObject, Torrent, TorrentClient
     from mediapipe.runner import Result
 
@@ -50,10 +55,18 @@ class World:
     kept: tuple[Kept, ...]
     refused: str
     """Why no orphan may go; empty where they may."""
+    besides: tuple[Beside, ...] = ()
+    """What lies in libraries beside links that may go, the deepest folder first."""
+    mounted: Mapping[str, str] = field(default_factory=dict)
+    """Path in the mount that was read → how it differs from the file, or an empty string."""
 
 
 def run(
-    context: Context, client: TorrentClient, remote: Callable[[], Remote], options: Options
+    context: Context,
+    client: TorrentClient,
+    remote: Callable[[], Remote],
+    options: Options,
+    read_ends: Callable[[Sequence[str]], Mapping[str, Ends]],
 ) -> Report:
     """Delete what is due and proven, and tell why the rest stays."""
     config, history = context.config, context.history
@@ -65,7 +78,7 @@ def run(
             "; ".join(troubles), hint="nothing is deleted while a root cannot be seen whole"
         )
     rules = Rules.of(config)
-    world = scan(context, rules, client, remote, options)
+    world = scan(context, rules, client, remote, options, read_ends)
     todo = plan(world, rules, force=options.force)
 
     def apply(actions: Sequence[Delete]) -> Iterator[Result]:
@@ -88,6 +101,7 @@ def scan(
     client: TorrentClient,
     remote: Callable[[], Remote],
     options: Options,
+    read_ends: Callable[[Sequence[str]], Mapping[str, Ends]],
 ) -> World:
     """Read qBittorrent, the disk and, for what is proven so far, the remote."""
     config, history, now = context.config, context.history, context.now
@@ -108,7 +122,10 @@ def scan(
     unreadable: list[str] = []
     likely = {f"{torrent.save_path}/{torrent.name}" for torrent in torrents}
     strays = any(path not in likely for path, _ in holdings.entries(config, unreadable))
-    if not due and not begun and not strays:
+    markers, waiting = abandoned.find(context)
+    kept += waiting
+    left = companions.remembered(history)
+    if not (due or begun or strays or markers or left or unheld.is_time(context)):
         history.sight("orphan", (), now)
         history.want(())
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
@@ -118,18 +135,30 @@ def scan(
     around = Surroundings(config)
     if claims.blind:
         refused = refused or f"no orphan is touched: {claims.blind}"
+    alone: tuple[Candidate, ...] = ()
+    if unheld.is_time(context):
+        alone, waiting = unheld.find(claims, context)
+        kept += waiting
     found = [
         *(holdings.of_intent(intent, around) for intent in begun),
         *(holdings.of_torrent(one, claims, around, seeded[one.hash]) for one in due),
         *_orphans(context, claims, around, options, first_look=first_look),
+        *alone,
+        *markers,
     ]
-    candidates = holdings.complete(found, claims, around, history)
+    candidates = recognise(
+        holdings.complete(found, claims, around, history), claims, rules, context
+    )
     history.want(leftovers(candidates, torrents, rules))
-    objects = look_up(candidates, rules, remote, context)
+    besides = companions.read(candidates, claims, rules, context)
+    every = (*candidates, *(one.candidate for one in besides))
+    objects = look_up(every, rules, remote, context)
     kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     names = {torrent.hash: torrent.name for torrent in torrents}
-    folders = read_folders(candidates, layout.reserved(config), around)
-    return World(candidates, names, objects, folders, tuple(kept), refused)
+    mounted = why_not_linkable(candidates, objects, rules, read_ends)
+    folders = read_folders(every, layout.reserved(config), around)
+    abandoned.notice(folders.listing, context)
+    return World(candidates, names, objects, folders, tuple(kept), refused, besides, mounted)
 
 
 def _loss(torrents: Sequence[Torrent], context: Context, options: Options) -> str:
@@ -180,23 +209,12 @@ def _orphans(
 
 def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
     """Decide what goes; pure, and the place where trust is won or lost."""
-    kept = list(world.kept)
-    going: list[Candidate] = []
-    orphans: list[Candidate] = []
-    disproved: dict[str, Delete] = {}
-    for candidate in world.candidates:
-        reason = why_keep(candidate, rules)
-        if not reason and (reason := why_unproven(candidate, world.objects, rules)):
-            for step in void_markers(candidate, world.objects, world.folders, rules):
-                disproved.setdefault(step.path, step)
-        if reason:
-            kept.append(Kept(candidate.name, reason))
-        elif candidate.torrent is None and not candidate.intent:
-            orphans.append(candidate)
-        else:
-            going.append(candidate)
+    passed, disproved, kept = _judge(world, rules)
+    going = [one for one in passed if not one.orphan and not one.kind]
+    orphans = [one for one in passed if one.orphan]
+    markers = [one for one in passed if one.kind == "markers"]
+    alone = [one for one in passed if one.kind == "library"]
     most = rules.config.cleanup.max_deletes
-    going, waiting = _within(going, most, force=force)
     refused = world.refused if _has_orphans(world) else ""
     if not refused and not force and sum(map(_inodes, orphans)) > most:
         refused = (
@@ -206,12 +224,17 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
     if refused:
         kept += [Kept(one.name, refused) for one in orphans]
         orphans = []
+    if world.refused:  # a torrent that is not listed may hold what looks like nobody's
+        others = [*markers, *alone, *(one.candidate for one in world.besides)]
+        kept += [Kept(one.name, world.refused) for one in others]
+        markers, alone = [], []
+    going, waiting = _within([*going, *alone], most, force=force)
     kept += [
         Kept(one.name, f"max_deletes = {most} files are reached; it goes in a later run")
         for one in waiting
     ]
     steps = Steps(rules, world.folders, world.objects, disproved)
-    chosen = [*going, *orphans]
+    chosen = [*going, *orphans, *markers]
     staying = frozenset(world.names) - {one.key for one in chosen}
     actions = list(disproved.values())
     later = {one.key for one in chosen}
@@ -223,7 +246,33 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
             for holding in candidate.holdings
             for hash_ in sorted(holding.claimants & staying)[:1]
         ]
+    for unit in () if world.refused else world.besides:
+        more, told = steps.beside(unit)
+        actions += more
+        kept += told
     return Plan("cleanup", tuple(actions), tuple(kept), refused=refused)
+
+
+def _judge(world: World, rules: Rules) -> tuple[list[Candidate], dict[str, Delete], list[Kept]]:
+    """Give the candidates that may go, the markers that were disproved, and why the rest stays."""
+    kept = list(world.kept)
+    passed: list[Candidate] = []
+    disproved: dict[str, Delete] = {}
+    for candidate in world.candidates:
+        reason = why_keep(candidate, rules)
+        if not reason and (reason := why_unproven(candidate, world.objects, rules)):
+            for step in void_markers(candidate, world.objects, world.folders, rules):
+                disproved.setdefault(step.path, step)
+        reason = reason or why_not_linked(candidate, world.objects, world.mounted, rules)
+        if reason:
+            kept.append(Kept(candidate.name, reason))
+        else:
+            passed.append(candidate)
+    for unit in world.besides:
+        one = replace(unit.candidate, holdings=asked(unit.candidate, rules))
+        for step in void_markers(one, world.objects, world.folders, rules):
+            disproved.setdefault(step.path, step)
+    return passed, disproved, kept
 
 
 def _within(
@@ -244,4 +293,4 @@ def _inodes(candidate: Candidate) -> int:
 
 
 def _has_orphans(world: World) -> bool:
-    return any(one.torrent is None and not one.intent for one in world.candidates)
+    return any(one.orphan for one in world.candidates)

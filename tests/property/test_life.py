@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 )
 
 from mediapipe.errors import ActionFailed, Unavailable
+from mediapipe.units import Seconds
 from tests.crashes import dying
 from tests.examples import searching, steady
 from tests.hosts import HOUR, WEEK, Host, contents
@@ -82,6 +83,8 @@ class Life(RuleBasedStateMachine):
             SEEN[f"{result.action.kind} {result.status}"] += 1
             if result.action.kind == "upload" and "/completed/tv/" in result.action.path:
                 SEEN[f"leftover {result.status}"] += 1
+            if result.action.reason.startswith(("it goes with its film", "its item is gone")):
+                SEEN[f"{result.action.reason[:10]} {result.status}"] += 1
             if result.action.path.endswith(".part2.rar"):
                 SEEN[f"volume {result.status}"] += 1
         return report
@@ -92,6 +95,7 @@ class Life(RuleBasedStateMachine):
             for parent, _folders, names in os.walk(folder)
             for name in names
             if name.endswith((".mkv", ".nfo", ".srt", ".rar"))
+            and not os.path.islink(os.path.join(parent, name))
         )
 
     def pick(self, data: Any, things: list[Any]) -> Any:
@@ -135,8 +139,13 @@ class Life(RuleBasedStateMachine):
                 self.treasure.add(content)
             files.append(path)
             target = self.host.tv / show / "Season 1" / path.name
-            if imported and category == "tv-sonarr" and not target.exists():
+            if imported and category == "tv-sonarr" and not os.path.lexists(target):
                 self.host.link(path, target)
+                beside = target.with_suffix(".en.srt")
+                if extra and not beside.exists():
+                    content = self.fresh(60)
+                    self.host.write(beside, content)
+                    self.treasure.add(content)
         if extra:
             path = folder / "info.nfo"
             if not path.exists():
@@ -159,12 +168,16 @@ class Life(RuleBasedStateMachine):
         name = f"{show} {category} {len(self.host.torrents.calls)}"
         self.host.torrent(name, *files, category=category, seeding_time=0)
 
-    @rule(show=SHOWS, episode=EPISODES, data=st.data())
-    def import_by_link(self, show: str, episode: str, data: Any) -> None:
+    @rule(show=SHOWS, episode=EPISODES, copied=st.booleans(), data=st.data())
+    def import_by_link(self, show: str, episode: str, copied: bool, data: Any) -> None:
         sources = [one for one in self.files(self.host.downloads) if one.suffix == ".mkv"]
         target = self.host.tv / show / "Season 1" / episode
-        if sources and not target.exists():
-            self.host.link(self.pick(data, sources), target)
+        if sources and not os.path.lexists(target):
+            source = self.pick(data, sources)
+            if copied:  # Sonarr does so where it cannot link, and says nothing
+                self.host.write(target, source.read_bytes())
+            else:
+                self.host.link(source, target)
 
     @rule(data=st.data())
     def cross_seed(self, data: Any) -> None:
@@ -240,6 +253,33 @@ class Life(RuleBasedStateMachine):
         if found:
             self.count += 1
             self.pick(data, found).rename(self.host.tv / f"renamed {self.count}.mkv")
+
+    @rule(data=st.data(), end=st.sampled_from([".en.srt", "-thumb.jpg", ".trickplay/1.jpg", ""]))
+    def write_beside(self, data: Any, end: str) -> None:
+        """Do as Jellyfin: put something beside a film, or beside its season."""
+        found = [one for one in self.files(self.host.tv) if one.suffix == ".mkv"]
+        if found:
+            film = self.pick(data, found)
+            path = Path(f"{film.with_suffix('')}{end}") if end else film.parent.parent / "show.srt"
+            content = self.fresh(180)
+            if self.host.tv in path.parents and not path.exists():
+                self.host.write(path, content)
+                if path.suffix == ".srt":
+                    self.treasure.add(content)
+
+    @rule(show=SHOWS, asked=st.booleans())
+    def import_from_usenet(self, show: str, asked: bool) -> None:
+        """No torrent has ever held it; whether it may go one day is for the library to say."""
+        content = self.fresh()
+        path = self.host.tv / show / "Season 1" / f"usenet {self.count}.mkv"
+        self.host.write(path, content)
+        self.treasure.add(content)
+        self.host.library("tv", without_torrent=Seconds(3600) if asked else "keep")
+
+    @rule(after_delete=st.sampled_from(["delete", "delete", "symlink"]), mounted=st.booleans())
+    def choose_what_becomes_of_links(self, after_delete: str, mounted: bool) -> None:
+        self.host.library("tv", after_delete=after_delete)
+        self.host.mount.failure = None if mounted else Unavailable("nothing is mounted")
 
     @rule(data=st.data())
     def keep_a_link_elsewhere(self, data: Any) -> None:
@@ -392,6 +432,7 @@ def test_no_byte_is_ever_lost() -> None:
     happened = (
         "upload done", "upload failed", "extract done", "extract failed", "leftover done",
         "volume done", "remove-torrent done", "delete-link done", "delete-marker done",
+        "it goes wi done", "its item i done", "symlink done",
     )  # fmt: skip
     assert [one for one in happened if not SEEN[one]] == [], SEEN
 

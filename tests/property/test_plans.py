@@ -17,7 +17,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mediapipe import layout
-from mediapipe.deletion import Delete
 from mediapipe.disk.index import File, fingerprint
 from mediapipe.disk.marker import marker_path
 from mediapipe.folders import Folders
@@ -28,6 +27,7 @@ from mediapipe.jobs import cleanup, upload
 from mediapipe.judging import Rules
 from mediapipe.ports import RemoteObject, Torrent
 from mediapipe.records import Pause, Proof, Proven
+from mediapipe.step import Delete
 from mediapipe.units import AbsPath
 from tests.examples import steady
 from tests.hosts import WEEK, config_for

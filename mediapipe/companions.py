@@ -1,0 +1,231 @@
+"""What lies in a library beside the links that go: subtitles, pictures, descriptions.
+
+They go with their film (ADR 11). Which links went is remembered until nothing is left beside them,
+so that a subtitle which was not uploaded yet, and a run that died, are dealt with later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mediapipe import layout
+from mediapipe.disk.index import walk
+from mediapipe.holdings import Candidate, Holding, complete, hold
+from mediapipe.judging import why_keep
+from mediapipe.names import matcher
+from mediapipe.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mediapipe.claims import Claims
+    from mediapipe.config import Config
+    from mediapipe.history import History
+    from mediapipe.judging import Rules
+    from mediapipe.runner import Context
+
+_LEFT = "went from the library "
+_LARGE = 100 << 20
+"""Bytes from which a file is a medium, whatever its name."""
+_SUFFIXES = """
+mkv mp4 m4v avi mov wmv mpg mpeg m2v ts m2ts mts vob ogv ogm webm flv f4v 3gp asf rm rmvb divx
+iso img bdmv evo mxf wtv dvr-ms strm
+mp3 flac m4a m4b aac ogg oga opus wav aiff aif ape wv wma alac dsf dff mka ac3 dts
+epub mobi azw azw3 pdf cbz cbr cb7 djvu
+rar zip 7z
+"""
+_MEDIA = frozenset(_SUFFIXES.split())
+_AFTER_STEM = ".-_ [("
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A library folder from which links go, or went, with what lies beside them."""
+
+    candidate: Candidate
+    """Its holdings are what may go with the links; of a folder in which media stay, only what
+    bears the name of one that goes."""
+    links: frozenset[str]
+    """Names that may go from it or went from it; their own folder may be gone."""
+    there: frozenset[str]
+    """Media, and names that may go, that were found in it."""
+    alive: bool
+    """Whether a medium, or something unknown, surely stays in it."""
+
+    @property
+    def folder(self) -> str:
+        """Its path."""
+        return self.candidate.name
+
+    def follows(self, path: str, gone: frozenset[str]) -> bool:
+        """Whether a file bears the name of a link that goes, and of no longer one that stays."""
+        owners = [one for one in self.links | self.there if bears(path, one)]
+        return bool(owners) and max(owners, key=len) in gone
+
+
+def bears(path: str, link: str) -> bool:
+    """Whether a file lies beside a link and begins with its stem."""
+    stem = os.path.splitext(link)[0]
+    folder = os.path.dirname(path) == os.path.dirname(link)
+    return (
+        folder and path.startswith(stem) and path[len(stem) : len(stem) + 1] in tuple(_AFTER_STEM)
+    )
+
+
+def is_medium(name: str) -> bool:
+    """Whether a name is that of a film, a track, a book or an archive."""
+    return os.path.splitext(name)[1][1:].casefold() in _MEDIA
+
+
+def remember(links: Iterable[str], history: History, now: float) -> None:
+    """Remember, before they go, from where links go; call it inside `together`."""
+    for path in links:
+        history.done(f"{_LEFT}{json.dumps(path)}", now)
+
+
+def remembered(history: History) -> frozenset[str]:
+    """Give the links that went and beside which something may be left."""
+    return frozenset(json.loads(one) for one in history.events(_LEFT))
+
+
+def read(
+    candidates: Iterable[Candidate], claims: Claims, rules: Rules, context: Context
+) -> tuple[Beside, ...]:
+    """Read what lies beside the links that may go and those that went, the deepest folder first."""
+    around, history = Surroundings(context.config), context.history
+    left = remembered(history)
+    names = {path for path in left if not os.path.lexists(path)}
+    names |= _going(candidates, rules)
+    homes = {name: _home(name) for name in names}
+    reserved = layout.reserved(context.config)
+    found: dict[str, Beside] = {}
+    pending = {home for name, home in homes.items() if _is_open(home, name, reserved)}
+    while pending:
+        folder = max(pending, key=lambda one: (one.count("/"), one))
+        pending.remove(folder)
+        links = frozenset(name for name, home in homes.items() if home == folder)
+        found[folder] = unit = _read(folder, links, names, around, reserved)
+        parent = os.path.dirname(folder)
+        if not unit.alive and parent not in reserved:
+            pending.add(parent)
+    for path in left:
+        unit_of = found.get(homes.get(path, ""))
+        if unit_of is None or (
+            unit_of.alive and not any(bears(one.path, path) for one in unit_of.candidate.holdings)
+        ):
+            history.forget(f"{_LEFT}{json.dumps(path)}")
+    open_ = [unit for unit in found.values() if unit.candidate.holdings or not unit.alive]
+    whole = complete([unit.candidate for unit in open_], claims, around, history)
+    return tuple(replace(unit, candidate=one) for unit, one in zip(open_, whole, strict=True))
+
+
+def medium_below(folder: str, config: Config) -> str:
+    """Give a medium, or something unknown, below a folder, or an empty string."""
+    return _look_through(folder, frozenset(), config, deep=True).reason
+
+
+def _going(candidates: Iterable[Candidate], rules: Rules) -> set[str]:
+    """Give the names in libraries that this run may delete."""
+    found = set()
+    for candidate in candidates:
+        if why_keep(candidate, rules):
+            continue
+        for holding in candidate.holdings:
+            for name in holding.names if holding.file else ():
+                library = rules.library_holding(name)
+                if library is not None and library[1].after_delete == "delete":
+                    found.add(name)
+    return found
+
+
+def _home(name: str) -> str:
+    """Give the folder of a name, or the nearest above it that is there."""
+    folder = os.path.dirname(name)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def _is_open(home: str, name: str, reserved: frozenset[str]) -> bool:
+    """Whether something may be left: in a root only beside the name itself."""
+    return home not in reserved or home == os.path.dirname(name)
+
+
+@dataclass
+class _Seen:
+    """What a look through a folder found; `reason` is a medium or something unknown that stays."""
+
+    there: set[str]
+    files: list[str]
+    hollow: list[str]
+    """Folders that have no files of their own."""
+    reason: str = ""
+
+
+def _look_through(
+    folder: str, names: Iterable[str] | frozenset[str], config: Config, *, deep: bool
+) -> _Seen:
+    ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
+    unreadable: list[str] = []
+    seen = _Seen(set(), [], [])
+    for found in walk(folder, unreadable):
+        if not deep:
+            found.folders.clear()
+        count = len(seen.there) + len(seen.files)
+        for path in found.odd:
+            seen.reason = seen.reason or path
+        for entry in found.files:
+            if ignored(entry.name):
+                continue
+            if entry.path in names:
+                seen.there.add(entry.path)
+            elif is_medium(entry.name) or unfinished(entry.name) or is_large(entry):
+                seen.there.add(entry.path)
+                seen.reason = seen.reason or entry.path
+            else:
+                seen.files.append(entry.path)
+        if count == len(seen.there) + len(seen.files):
+            seen.hollow.append(found.path)
+        if seen.reason:
+            break  # what lies in the folder itself is known by now
+    seen.reason = seen.reason or next(iter(unreadable), "")
+    return seen
+
+
+def is_large(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is a medium by its size, or cannot be looked at."""
+    try:
+        return entry.stat(follow_symlinks=False).st_size >= _LARGE
+    except OSError:
+        return True
+
+
+def _read(
+    folder: str,
+    links: frozenset[str],
+    names: set[str],
+    around: Surroundings,
+    reserved: frozenset[str],
+) -> Beside:
+    root, config = folder in reserved, around.config
+    seen = _look_through(folder, names, config, deep=not root)
+    alive = root or bool(seen.reason)
+    library = next(
+        one.root for one in config.libraries.values() if layout.inside(f"{folder}/x", one.root)
+    )
+    files = [path for path in seen.files if not alive or any(bears(path, link) for link in links)]
+    holdings = [_held(hold(path, library, around)) for path in sorted(files)]
+    if not alive:  # so that the folder is read and goes, also when nothing is in it any more
+        holdings += [Holding(path, None) for path in sorted(links - seen.there)]
+        holdings += [Holding(f"{path}/", None) for path in sorted(seen.hollow)]
+    candidate = Candidate(f"beside {folder}", folder, None, "", tuple(holdings), kind="beside")
+    return Beside(candidate, links, frozenset(seen.there), alive)
+
+
+def _held(holding: Holding) -> Holding:
+    if holding.file is not None and holding.file.links > 1:
+        return Holding(holding.path, None, "it has several names")
+    return holding

@@ -310,21 +310,23 @@ def test_a_torrent_with_a_file_that_nothing_proves_stays_whole(box, b2, download
     assert contents(b2) == {"tv/Half/E01.mkv": files["E01.mkv"]}
 
 
-def test_a_copy_in_the_library_proves_nothing_for_the_download(box, b2, downloads):
-    """Sonarr copies where it cannot link; the copy is another file, and is kept as well."""
+def test_a_copy_in_the_library_proves_the_download_and_goes_with_it(box, b2, downloads):
+    """Sonarr copies where it cannot link; the bytes are the same, and are sent once."""
     tv = box.completed / "tv"
-    hash_ = downloads.place(tv, "Copied", {"E01.mkv": media("copied")}, "tv-sonarr")
+    downloads.place(tv, "Copied", {"E01.mkv": media("copied")}, "tv-sonarr")
     download = tv / "Copied" / "E01.mkv"
     copy = box.tv / "Copied" / "E01.mkv"
     copy.parent.mkdir()
     shutil.copy2(download, copy)
     box.report("upload")
 
-    report = cleaned(box, lambda one: "E01.mkv" in reasons(one).get("Copied", ""))
+    report = cleaned(box, lambda one: gone(one, "remove-torrent"))
 
-    assert report["actions"] == []
-    assert downloads.listed() == {hash_}
-    assert download.read_bytes() == copy.read_bytes() == media("copied")
+    assert gone(report, "delete-file") == {str(download)}
+    assert gone(report, "delete-link") == {str(copy)}
+    assert downloads.listed() == set()
+    assert not download.exists()
+    assert not copy.parent.exists()
     assert contents(b2) == {"tv/Copied/E01.mkv": media("copied")}
 
 

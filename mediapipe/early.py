@@ -87,7 +87,9 @@ class Early:
         files = {
             name: self._files[name] for name in there if there[name].size == self._files[name].size
         }
-        self.differ |= why_read_backs_differ(self._prefix, files, self._remote, self._goes_on)
+        self.differ |= why_read_backs_differ(
+            self._prefix, files, self._remote, self._goes_on, ours=True
+        )
         self.found |= there
 
     def _goes_on(self) -> bool:

@@ -98,15 +98,30 @@ class History(Sightings, FileLists):
             found.setdefault(size, set()).add(json.loads(place))
         return {size: frozenset(places) for size, places in found.items()}
 
-    def is_needed_elsewhere(self, remote: str, identity: Identity) -> bool:
-        """Whether a proof of another file needs this object too."""
+    def sha1s_of_others(self, remote: str, identity: Identity) -> frozenset[str]:
+        """Give the SHA-1s with which an object proves other files."""
         inode, size, mtime_ns = identity
         query = (
-            "SELECT 1 FROM objects JOIN proofs ON proof = proofs.id WHERE remote = ?"
-            " AND NOT (inode = ? AND proofs.size = ? AND mtime_ns = ?) LIMIT 1"
+            "SELECT sha1 FROM objects JOIN proofs ON proof = proofs.id WHERE remote = ?"
+            " AND NOT (inode = ? AND proofs.size = ? AND mtime_ns = ?)"
         )
         values = (json.dumps(remote), _fit(inode), size, _fit(mtime_ns))
-        return self._db.execute(query, values).fetchone() is not None
+        return frozenset(row[0] for row in self._db.execute(query, values))
+
+    def hold(self, remote: str, path: str, now: float) -> None:
+        """Remember that an object was made of the file at a path."""
+        self.done(f"place {json.dumps([remote, path])}", now)
+
+    def holders(self, remote: str) -> frozenset[str]:
+        """Give the paths of the files that an object was made of."""
+        start = f"place {json.dumps([remote])[:-1]}, "
+        query = "SELECT name FROM facts WHERE name >= ? AND name < ?"
+        rows = self._db.execute(query, (start, f"{start}#"))
+        return frozenset(json.loads(row[0].partition(" ")[2])[1] for row in rows)
+
+    def is_needed_elsewhere(self, remote: str, identity: Identity) -> bool:
+        """Whether a proof of another file needs this object too."""
+        return bool(self.sha1s_of_others(remote, identity))
 
     # torrents
 

@@ -205,6 +205,12 @@ def asked(candidate: Candidate, rules: Rules) -> tuple[Holding, ...]:
     return () if why_keep(candidate, rules) else candidate.holdings
 
 
+def _is_item_anyway(path: str, torrent: Torrent, rules: Rules) -> bool:
+    """Whether upload takes a file as an uncategorized item, without being asked."""
+    known = layout.library_of(rules.config, torrent.category)
+    return known is None and layout.is_item_anyway(path, rules.config)
+
+
 def leftovers(
     candidates: Sequence[Candidate], listed: Sequence[Torrent], rules: Rules
 ) -> Iterator[Wanted]:
@@ -218,15 +224,14 @@ def leftovers(
         return
     for candidate in candidates:
         torrent = candidate.torrent
-        if torrent is None or layout.library_of(rules.config, torrent.category) is None:
-            continue  # what is uncategorized is uploaded anyway
-        if any(why_unsure(one, candidate, rules) for one in candidate.holdings):
+        if not torrent or any(why_unsure(one, candidate, rules) for one in candidate.holdings):
             continue
         # what is in a library, too, goes up from there
         files = [
             one
             for one in unproven(candidate, rules)
             if not any(rules.library_holding(name) for name in one.names)
+            if not _is_item_anyway(one.path, torrent, rules)
         ]
         if files:
             own = layout.item_of(files[0].path, rules.config)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mediapipe.config import as_host
 from mediapipe.disk import roots
 from mediapipe.disk.mounts import is_mount_point, mounts
-from mediapipe.errors import Unavailable
+from mediapipe.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -94,6 +94,12 @@ def item_finder(config: Config) -> Callable[[str], str]:
     return find
 
 
+def is_item_anyway(path: str, config: Config) -> bool:
+    """Whether a download lies where uncategorized items lie."""
+    homes = (folder for folder in download_folders(config) if inside(path, folder))
+    return next(homes, "") in containers(config)
+
+
 def reserved(config: Config) -> frozenset[str]:
     """Give the folders that are never an item and never removed, be they full or empty.
 
@@ -137,8 +143,22 @@ def leads_into_mount(path: str, config: Config) -> bool:
 
 
 def survey(paths: Iterable[str], history: History) -> tuple[Root, ...]:
-    """Look at roots, each against what history knows of it."""
-    return tuple(roots.inspect(path, history.root(path)) for path in paths)
+    """Look at roots, each against what history knows of it.
+
+    Raises ConfigError where one of them leads into another: each would mark the other's files.
+    """
+    found = tuple(roots.inspect(path, history.root(path)) for path in paths)
+    real = {one.path: os.path.realpath(one.path) for one in found if not one.trouble}
+    for path, place in real.items():
+        for other, another in real.items():
+            if path != other and (place == another or inside(place, another)):
+                raise ConfigError(
+                    f"{path} leads into {other}: both are {place}"
+                    if place == another
+                    else f"{path} leads into {other}: it is {place}",
+                    hint="give each root a folder of its own",
+                )
+    return found
 
 
 def adopt(found: Iterable[Root], history: History) -> None:

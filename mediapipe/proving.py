@@ -52,7 +52,8 @@ def prove_all(
             return
         files = {name: file for one in batch for name, file in one.files.items()}
         copies = {name: source for one in batch for name, source in one.copies.items()}
-        load = Load(base, prefix, files, there.get(prefix, {}), copies)
+        guarded = batch[0].item.uncategorized
+        load = Load(base, prefix, files, there.get(prefix, {}), copies, guarded)
         sent = send(load, remote, context) if files else None
         hidden = hide_old(batch, sent, remote, context) if sent and copies else {}
         for upload in batch:
@@ -204,6 +205,8 @@ def _record(action: Upload | Extract, proofs: Mapping[str, Proof], context: Cont
         with history.together():
             for name, proof in proofs.items():
                 history.prove(item.files[name].identity, proof, moment)
+                if item.uncategorized:
+                    history.hold(proof.place, item.files[name].path, moment)
         entries = []
         for name in item.files:
             proof_of_today = proof_today(item, name, context)

@@ -15,8 +15,18 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 20
 _READ_AT_ONCE = 4
 """Files whose ranges are in memory at the same time."""
-UNCHECKED = 200 << 20
+_UNCHECKED = 200 << 20
 """Bytes: above rclone's `--b2-upload-cutoff` B2 checks the parts, but not the whole."""
+_SMALLEST_PARTS = 5_000_000
+"""Bytes: what another program sent in parts is larger than this, which is B2's smallest part."""
+
+
+def is_unchecked(size: int, *, ours: bool) -> bool:
+    """Whether the SHA-1 of an object may be a label; `ours` if this run has sent it.
+
+    `size` is in bytes.
+    """
+    return size > (_UNCHECKED if ours else _SMALLEST_PARTS)
 
 
 def why_read_backs_differ(
@@ -24,13 +34,15 @@ def why_read_backs_differ(
     files: Mapping[str, File],
     remote: Remote,
     go_on: Callable[[], bool] = lambda: True,
+    *,
+    ours: bool,
 ) -> dict[str, str]:
-    """Compare first, middle and last MiB of each large file with the disk.
+    """Compare first, middle and last MiB with the disk, where the SHA-1 may be a label.
 
-    Gives name → why they differ, or an empty string; nothing for files that are not large. Raises
-    Unavailable, also as soon as `go_on` tells that it is not wanted any more.
+    Gives name → why they differ, or an empty string; nothing for all others. Raises Unavailable,
+    also as soon as `go_on` tells that it is not wanted any more.
     """
-    large = [(name, file) for name, file in files.items() if file.size > UNCHECKED]
+    large = [(name, one) for name, one in files.items() if is_unchecked(one.size, ours=ours)]
     reasons: dict[str, str] = {}
     for first in range(0, len(large), _READ_AT_ONCE):
         parts = [

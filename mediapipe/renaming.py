@@ -8,9 +8,12 @@ needs the old one; B2 keeps the hidden version (ADR 9).
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mediapipe import layout
+from mediapipe import audit, layout
+from mediapipe.disk import marker
+from mediapipe.disk.index import is_empty
 from mediapipe.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ def hide_old(
             for source, (upload, name) in old.items()
             if source in there and there[source].sha1 == sent.proven[name].sha1
             if _is_unneeded(upload, name, context)
+            if _is_unmarked(_before(upload, name), upload.item.base, context)
         ]
         if same:
             remote.hide(same)
@@ -75,7 +79,48 @@ def _is_unneeded(upload: Upload, name: str, context: Context) -> bool:
     item, source = upload.item, upload.copies[name]
     if item.uncategorized or not layout.inside(source, item.prefix):
         return False  # it lies in another library, or among the downloads: it is theirs
-    before = item.base + source[len(item.prefix) :]
     address = layout.address(context.config.rclone.remote, source)
     needed = context.history.is_needed_elsewhere(address, item.files[name].identity)
-    return not os.path.lexists(before) and not needed
+    return not os.path.lexists(_before(upload, name)) and not needed
+
+
+def _before(upload: Upload, name: str) -> str:
+    """Give the path that stood for the old name."""
+    return upload.item.base + upload.copies[name][len(upload.item.prefix) :]
+
+
+def _is_unmarked(before: str, root: str, context: Context) -> bool:
+    """Delete the marker that stayed at the old path; tells whether none is there any more.
+
+    The file may come back to that path: its marker would then say that it lies where nothing is.
+    Folders that this empties go too, as Sonarr would have removed them.
+    """
+    path = marker.marker_path(before)
+    try:
+        if marker.read(path) is not None:
+            os.unlink(path)
+            _note(_Gone("delete-marker", path, "its file was renamed"), context)
+        folder = os.path.dirname(before)
+        while layout.inside(folder, root) and is_empty(folder):
+            os.rmdir(folder)
+            _note(_Gone("remove-directory", folder, "it is empty after a rename"), context)
+            folder = os.path.dirname(folder)
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Gone:
+    """Something that went from the old place of a renamed file."""
+
+    kind: str
+    path: str
+    reason: str
+
+    def details(self) -> dict[str, object]:
+        return {}
+
+
+def _note(gone: _Gone, context: Context) -> None:
+    audit.append(context.state, "upload", gone, {})

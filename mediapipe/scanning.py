@@ -108,7 +108,7 @@ class _Walk:
                 continue
             if unchanged:
                 self.stamps[path] = before
-            elif os.path.realpath(path) == real + path[len(self._root) :]:
+            elif os.path.isdir(path) and os.path.realpath(path) == real + path[len(self._root) :]:
                 yield path  # else a link leads there
 
     def _note_unreadable(self, path: str, error: OSError) -> None:

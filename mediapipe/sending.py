@@ -17,7 +17,7 @@ from mediapipe.errors import ConfigError, MediapipeError
 from mediapipe.hashing import Hashing, hash_file
 from mediapipe.plan import human, shown
 from mediapipe.ports import Progress, Transfer
-from mediapipe.readback import UNCHECKED, why_read_backs_differ
+from mediapipe.readback import is_unchecked, why_read_backs_differ
 from mediapipe.records import Proven
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ class Load:
     """Name → what a listing showed of that name."""
     copies: Mapping[str, str] = field(default_factory=dict)
     """Name → remote name of an object that was proven to hold the same file."""
+    guarded: bool = False
+    """Whether an object that proves another file must not be replaced: among the downloads, unlike
+    in a library, nothing comes in the place of a file of the same name."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,14 @@ def send(load: Load, remote: Remote, context: Context) -> Sent:
     nothing could be looked up.
     """
     proven = _prove_there(load, remote, context)
-    files = {name: file for name, file in load.files.items() if name not in proven}
+    failures = _why_taken(load, remote, context) if load.guarded else {}
+    files = {
+        name: file
+        for name, file in load.files.items()
+        if name not in proven and name not in failures
+    }
     if not files:
-        return Sent(proven, {}, None)
+        return Sent(proven, failures, None)
     _copy_within(load, files, remote)
     context.tell(
         "upload.started",
@@ -98,13 +106,31 @@ def send(load: Load, remote: Remote, context: Context) -> Sent:
                 f"{remote.address('').rstrip('/')} gives no SHA-1, so nothing can be proven there",
                 hint="use a B2 remote without crypt or chunker around it",
             )
-    failures: dict[str, str] = {}
     for name, file in files.items():
         if reason := look.why_unproven(name):
             failures[name] = words.get(name) or str(copied.trouble or reason)
         else:
-            proven[name] = _proven(f"{load.prefix}/{name}", file, look.found[name], remote)
+            address = remote.address(f"{load.prefix}/{name}")
+            there = look.found[name]
+            proven[name] = Proven(
+                address, file.size, there.sha1, there.file_id, look.was_read_back(name)
+            )
     return Sent(proven, failures, copied.trouble)
+
+
+def _why_taken(load: Load, remote: Remote, context: Context) -> dict[str, str]:
+    """Tell which objects prove other files, whose only copy they may be: name → the reason."""
+    reasons = {}
+    for name, file in load.files.items():
+        address = remote.address(f"{load.prefix}/{name}")
+        others = context.history.sha1s_of_others(address, file.identity)
+        held = context.history.holders(address) - {file.path}
+        try:
+            if others and held and hash_file(file.path, lambda _read: True) not in others:
+                reasons[name] = f"another file is proven by {address}; rename one of the two"
+        except OSError as error:
+            reasons[name] = f"cannot be read: {error.strerror}"
+    return reasons
 
 
 def _copy_within(load: Load, files: Mapping[str, File], remote: Remote) -> None:
@@ -135,6 +161,7 @@ class _Look:
         self._hashes = hashes
         self._remote = remote
         self._differ = differ
+        self._ours = set(found)
 
     def at(self, names: Sequence[str]) -> None:
         """Look again: at the objects, and into those that are large and seem to be ours."""
@@ -145,13 +172,18 @@ class _Look:
         for key, one in self._remote.look(list(objects)).items() if objects else ():
             self.found[objects[key]] = one
         equal = {name: self._files[name] for name in names if not self._why_other(name)}
-        self._differ |= why_read_backs_differ(self._prefix, equal, self._remote)
+        # whether it was this run that sent them is not sure
+        self._ours -= set(names)
+        self._differ |= why_read_backs_differ(self._prefix, equal, self._remote, ours=False)
 
     def why_unproven(self, name: str) -> str:
         """Tell why the object does not prove the file, or give an empty string."""
-        large = self._files[name].size > UNCHECKED
-        unread = self._differ.get(name, "it was not read back") if large else ""
+        unchecked = is_unchecked(self._files[name].size, ours=name in self._ours)
+        unread = self._differ.get(name, "it was not read back") if unchecked else ""
         return self._why_other(name) or unread
+
+    def was_read_back(self, name: str) -> bool:
+        return name in self._differ
 
     def has_sha1(self, name: str) -> bool:
         return name in self.found and bool(self.found[name].sha1)
@@ -186,12 +218,14 @@ def _prove_there(load: Load, remote: Remote, context: Context) -> dict[str, Prov
         for name, file, sha1 in _hash_all(candidates, context)
         if sha1 == load.there[name].sha1
     }
-    differ = why_read_backs_differ(load.prefix, equal, remote)
-    return {
-        name: _proven(f"{load.prefix}/{name}", file, load.there[name], remote)
-        for name, file in equal.items()
-        if not differ.get(name)
-    }
+    differ = why_read_backs_differ(load.prefix, equal, remote, ours=False)
+    proven = {}
+    for name, file in equal.items():
+        if not differ.get(name):
+            address, there = remote.address(f"{load.prefix}/{name}"), load.there[name]
+            read = name in differ
+            proven[name] = Proven(address, file.size, there.sha1, there.file_id, read)
+    return proven
 
 
 def _hash_all(files: Mapping[str, File], context: Context) -> Iterator[tuple[str, File, str]]:
@@ -236,8 +270,3 @@ class _Watch:
     def done(self, size: int) -> None:
         self._finished += 1
         self._before += size
-
-
-def _proven(name: str, file: File, there: RemoteObject, remote: Remote) -> Proven:
-    readback = file.size > UNCHECKED
-    return Proven(remote.address(name), file.size, there.sha1, there.file_id, readback)

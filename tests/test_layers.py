@@ -44,6 +44,7 @@ sources              | audit changes layout records                             
 runner               | plan errors history audit                                |
 archives judging     | layout names plan records                                |
 clearing             | audit layout plan errors                                 |
+renaming             | audit layout disk.* errors                               |
 CRAFT    | . CRAFT layout names places runner plan ports disk.* config errors history records |
 jobs                 |                                                          |
 jobs.categories      | plan runner errors                                       |

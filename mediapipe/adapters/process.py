@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -182,10 +183,17 @@ class _Lines:
 
 @contextlib.contextmanager
 def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a child in a group of its own, and end the group on the way out, however that is."""
+    """Start a child in a group of its own, and end the group on the way out, however that is.
+
+    Where we are killed nobody is left to end it: the kernel then tells it to go. An rclone that
+    lived on would put old bytes over new ones, or hide what has been proven meanwhile.
+    """
+    if shutil.which(command[0]) is None:
+        raise ConfigError(f"cannot start {command[0]}: it is no program")
+    guard = shutil.which("setpriv")
     try:
         child = subprocess.Popen(
-            command,
+            [*((guard, "--pdeathsig", "TERM", "--") if guard else ()), *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

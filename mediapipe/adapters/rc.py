@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAME = "rc.json"
+_LARGEST = 1 << 16
+"""Bytes of it that are read."""
 """In the state folder, written anew at each start of the mount: {"user": "…", "password": "…"}."""
 _OK, _REFUSED = 200, (401, 403)
 _SHORT = 200
@@ -81,8 +84,10 @@ class Mount:
     def _login(self) -> tuple[str, str] | None:
         """Read user and password, or give None where no mount has ever run."""
         try:
-            with open(self._file, "rb") as file:
-                entries = json.load(file)
+            # a fifo or a device in its place must not hang the upload
+            descriptor = os.open(self._file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            with open(descriptor, "rb") as file:
+                entries = json.loads(file.read(_LARGEST) if _is_file(descriptor) else b"")
             user, password = entries["user"], entries["password"]
         except FileNotFoundError:
             return None
@@ -94,6 +99,10 @@ class Mount:
         except (ValueError, KeyError, TypeError):
             raise Unavailable(f"{self._file} is not whole; start the mount anew") from None
         return str(user), str(password)
+
+
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def _forgotten(content: bytes) -> set[str]:

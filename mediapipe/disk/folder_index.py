@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import zlib
 from itertools import islice
 
@@ -87,7 +88,11 @@ class FolderIndex:
 def read(path: str) -> FolderIndex | None:
     """Read the index; None where there is none, or where it is not whole or of another format."""
     try:
-        with open(path, "rb") as file:
+        # a fifo or a device in its place must not hang the pass
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
             seal, _, sealed = file.read().partition(b"\n")
         if seal != _seal(sealed):
             return None

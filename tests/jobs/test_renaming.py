@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mediapipe import readback, sending
+from mediapipe import readback
 from mediapipe.disk import marker
 from mediapipe.errors import ConfigError, Unavailable
 from tests.crashes import deaths
@@ -357,8 +357,8 @@ def test_a_label_that_lies_about_a_large_object_is_found_out_and_sent_anew(
     host: Host, claimed: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Above rclone's cutoff the SHA-1 is what the uploader declared."""
-    for module in (sending, readback):
-        monkeypatch.setattr(module, "UNCHECKED", 8)
+    for limit in ("_UNCHECKED", "_SMALLEST_PARTS"):
+        monkeypatch.setattr(readback, limit, 8)
     monkeypatch.setattr(readback, "_BLOCK", 4)
     name = f"tv/{claimed[0].relative_to(host.tv)}"
     content = claimed[0].read_bytes()

@@ -1,7 +1,7 @@
 """Markers whose item is gone: looked for once a day, watched for `orphan_grace`, then removed.
 
 A marker that was Sonarr's before a rename keeps its folder from going. What it says is known to
-history before it goes, so that the file stays proven under the name that it has now (ADR 11).
+history before it goes, so that the file stays proven under the name that it has now (ADR 12).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What lies in a library beside the links that go: subtitles, pictures, descriptions.
 
-They go with their film (ADR 11). Which links went is remembered until nothing is left beside them,
+They go with their film (ADR 12). Which links went is remembered until nothing is left beside them,
 so that a subtitle which was not uploaded yet, and a run that died, are dealt with later.
 """
 

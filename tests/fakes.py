@@ -317,8 +317,9 @@ class FakeRemote:
         del self.versions[name]
 
     def has(self, content: bytes) -> bool:
-        """Whether some version of some object has these bytes."""
-        return any(one.content == content for all_ in self.versions.values() for one in all_)
+        """Whether some version of some object, hidden or not, has these bytes."""
+        every = (*self.versions.values(), *self.hidden.values())
+        return any(one.content == content for all_ in every for one in all_)
 
     def _equal(self, name: str, content: bytes) -> bool:
         """Compare as `--checksum` does: without a hash the size alone decides."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.soak
+
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 UPLOAD = {
     "copies": [

@@ -298,7 +298,7 @@ class Remembering(RuleBasedStateMachine):
         self.run()
         self.host.now = before
 
-    @rule(step=st.integers(1, 40), trigger=st.booleans())
+    @rule(step=st.integers(1, 8), trigger=st.booleans())
     def die(self, step: int, trigger: bool) -> None:
         """Die anywhere in an upload, in one that cleanup has asked for as well."""
         if trigger:

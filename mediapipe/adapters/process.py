@@ -56,7 +56,7 @@ def run(
     that the child writes grows beyond `largest_file` bytes. Raises Unavailable where the child
     stalls, ConfigError where it cannot be started.
     """
-    with _started(command) as child:
+    with _started(command, largest_file) as child:
         output = bytearray()
         lines = _Lines(on_line)
         answers = _Answers(output, on_output)
@@ -182,7 +182,9 @@ class _Lines:
 
 
 @contextlib.contextmanager
-def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+def _started(
+    command: Sequence[str], largest_file: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start a child in a group of its own, and end the group on the way out, however that is.
 
     Where we are killed nobody is left to end it: the kernel then tells it to go. An rclone that
@@ -190,10 +192,12 @@ def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     """
     if shutil.which(command[0]) is None:
         raise ConfigError(f"cannot start {command[0]}: it is no program")
-    guard = shutil.which("setpriv")
+    guard = [*_with("setpriv", "--pdeathsig", "TERM", "--")]
+    if largest_file is not None:  # before its first byte, which may come before ours is heard
+        guard += _with("prlimit", f"--fsize={largest_file}:{largest_file}")
     try:
         child = subprocess.Popen(
-            [*((guard, "--pdeathsig", "TERM", "--") if guard else ()), *command],
+            [*guard, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -211,6 +215,12 @@ def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
             for stream in (child.stdout, child.stderr):
                 if stream is not None:
                     stream.close()
+
+
+def _with(program: str, *options: str) -> tuple[str, ...]:
+    """Give the beginning of a command line that sets something for the rest of it, if it can."""
+    found = shutil.which(program)
+    return (found, *options) if found else ()
 
 
 def _environment() -> dict[str, str]:

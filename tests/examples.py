@@ -15,13 +15,3 @@ def steady(examples: int = 100, **more: int) -> settings:
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         **more,  # type: ignore[arg-type]
     )
-
-
-def searching(examples: int, **more: int) -> settings:
-    """Make settings for a soak: other examples in each run, and failures are kept for the next."""
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-        **more,  # type: ignore[arg-type]
-    )

@@ -27,7 +27,7 @@ from mediapipe.disk import folder_index
 from mediapipe.places import TRIGGER
 from mediapipe.remembering import FULL_EVERY
 from tests.crashes import dying
-from tests.examples import searching, steady
+from tests.examples import steady
 from tests.hosts import HOUR, Host
 
 NAMES = st.sampled_from(["A", "B", "C"])
@@ -341,4 +341,4 @@ def test_a_pass_that_remembers_finds_what_one_that_does_not_would_find() -> None
 
 @pytest.mark.soak
 def test_a_pass_that_remembers_finds_the_same_on_many_hosts() -> None:
-    run_state_machine_as_test(Remembering, settings=searching(1500, stateful_step_count=50))
+    run_state_machine_as_test(Remembering, settings=steady(150, stateful_step_count=50))

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 from mediapipe.errors import ActionFailed, Unavailable
 from mediapipe.units import Seconds
 from tests.crashes import dying
-from tests.examples import searching, steady
+from tests.examples import steady
 from tests.hosts import HOUR, WEEK, Host, contents
 
 if TYPE_CHECKING:
@@ -439,4 +439,4 @@ def test_no_byte_is_ever_lost() -> None:
 
 @pytest.mark.soak
 def test_no_byte_is_ever_lost_in_many_lives() -> None:
-    run_state_machine_as_test(Life, settings=searching(1200, stateful_step_count=40))
+    run_state_machine_as_test(Life, settings=steady(300, stateful_step_count=40))

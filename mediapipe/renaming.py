@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe import audit, layout
 from mediapipe.disk import marker
-from mediapipe.disk.index import is_empty
+from mediapipe.disk.index import is_empty, look
 from mediapipe.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
@@ -81,7 +81,15 @@ def _is_unneeded(upload: Upload, name: str, context: Context) -> bool:
         return False  # it lies in another library, or among the downloads: it is theirs
     address = layout.address(context.config.rclone.remote, source)
     needed = context.history.is_needed_elsewhere(address, item.files[name].identity)
-    return not os.path.lexists(_before(upload, name)) and not needed
+    return _is_surely_absent(_before(upload, name)) and not needed
+
+
+def _is_surely_absent(path: str) -> bool:
+    """Whether nothing stands at a path; False where one could not look."""
+    try:
+        return look(path) is None
+    except OSError:
+        return False
 
 
 def _before(upload: Upload, name: str) -> str:
@@ -99,6 +107,7 @@ def _is_unmarked(before: str, root: str, context: Context) -> bool:
     try:
         if marker.read(path) is not None:
             os.unlink(path)
+            marker.sync_folder(os.path.dirname(path))  # after a power cut it must not be back
             _note(_Gone("delete-marker", path, "its file was renamed"), context)
         folder = os.path.dirname(before)
         while layout.inside(folder, root) and is_empty(folder):

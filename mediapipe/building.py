@@ -9,7 +9,6 @@ from mediapipe import latch
 from mediapipe.adapters.archives import Unarchiver
 from mediapipe.adapters.jellyfin import Jellyfin
 from mediapipe.adapters.mounted import Mounted
-from mediapipe.adapters.qbittorrent import Qbittorrent
 from mediapipe.adapters.rc import Mount
 from mediapipe.adapters.rclone import Rclone
 from mediapipe.adapters.sabnzbd import Sabnzbd
@@ -17,6 +16,7 @@ from mediapipe.errors import ConfigError
 
 if TYPE_CHECKING:
     from mediapipe.adapters.arr import Arr
+    from mediapipe.adapters.qbittorrent import Qbittorrent
     from mediapipe.config import ArrConfig, JellyfinConfig, SabnzbdConfig
     from mediapipe.ports import Listener
     from mediapipe.runner import Context
@@ -28,6 +28,8 @@ def qbittorrent(context: Context, job: str, path: str) -> Qbittorrent:
 
     `path` is the configuration's.
     """
+    from mediapipe.adapters.qbittorrent import Qbittorrent
+
     latch.demand_open(context, "qbittorrent", job, path)
     settings = context.config.qbittorrent
     return Qbittorrent(

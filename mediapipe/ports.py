@@ -63,23 +63,18 @@ class TorrentClient(Protocol):
 
     def categories(self) -> Mapping[str, str]:
         """Give category name → absolute save path as qBittorrent sees it."""
-        ...
 
     def create_category(self, name: str, save_path: str) -> None:
         """Create a category; raises ActionFailed where qBittorrent refuses the name or path."""
-        ...
 
     def torrents(self) -> tuple[Torrent, ...]:
         """Give all torrents."""
-        ...
 
     def files(self, torrent: Torrent) -> tuple[TorrentFile, ...]:
         """Give the files of a torrent; empty where it has no metadata yet or is unknown."""
-        ...
 
     def remove(self, torrent: Torrent) -> None:
         """Remove a torrent from the list, never with its files."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -120,11 +115,9 @@ class Remote(Protocol):
 
     def address(self, name: str) -> str:
         """Give the full remote name that people and markers use: `b2:bucket/tv/Show/x.mkv`."""
-        ...
 
     def why_not_storable(self, name: str) -> str:
         """Tell why this name cannot be stored faithfully, or give an empty string."""
-        ...
 
     def copy(
         self,
@@ -142,7 +135,9 @@ class Remote(Protocol):
         `arrived` is called for names that are said to have arrived, while others are on their way.
         What is not in the answer has not been proven by that: look it up.
         """
-        ...
+
+    def get_ready(self) -> None:
+        """Get ready for questions that another thread will ask while a copy is on its way."""
 
     def look(
         self, names: Sequence[str], *, go_on: Callable[[], bool] = lambda: True
@@ -151,50 +146,41 @@ class Remote(Protocol):
 
         Raises Unavailable soon after `go_on`, which is asked about each second, says no.
         """
-        ...
 
     def why_hides(self) -> str:
         """Tell which rule of the bucket hides our objects by their age, or give an empty string."""
-        ...
 
     def demand_bucket(self) -> None:
         """Demand that the bucket is there; raises ConfigError where it is not.
 
         A copy would make a bucket of a mistyped name, and fill it.
         """
-        ...
 
     def look_below(self, prefix: str, wanted: Container[str]) -> Mapping[str, RemoteObject]:
         """Look up, by one listing of a folder, those objects below it that are wanted.
 
         A name not in the answer proves nothing: it may be shown in another way.
         """
-        ...
 
     def read(
         self, ranges: Sequence[Range], *, go_on: Callable[[], bool] = lambda: True
     ) -> Sequence[bytes]:
         """Read ranges of objects, in their order; `go_on` as for `look`."""
-        ...
 
     def copy_within(self, sources: Mapping[str, str]) -> None:
         """Copy objects to other names (target → source) on the remote itself, sending no bytes.
 
         What could not be copied is not told: look for it.
         """
-        ...
 
     def fetch(self, name: str, path: str, watcher: Watcher) -> None:
         """Copy an object into a file of this host; raises ActionFailed where it is not there."""
-        ...
 
     def hide(self, names: Sequence[str]) -> None:
         """Hide objects: they are in no listing any more; the remote keeps their versions."""
-        ...
 
     def bucket(self) -> Bucket | None:
         """Give the bucket as B2's own API has it, or None where the remote is not plainly B2."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -233,7 +219,6 @@ class Archives(Protocol):
 
     def list(self, path: str) -> Listing:
         """List an archive without extracting it."""
-        ...
 
     def extract(self, path: str, folder: str, *, most: int, watch: Callable[[], bool]) -> None:
         """Extract an archive into an empty folder.
@@ -241,7 +226,6 @@ class Archives(Protocol):
         No file may grow beyond `most` bytes; `watch` is called every second, tells whether it goes
         on, and may raise.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -276,7 +260,6 @@ class Watcher(Protocol):
     def show(self, progress: Progress) -> None: ...
     def end(self) -> None:
         """The copy has ended, however it did."""
-        ...
 
 
 class Listener(Protocol):
@@ -291,7 +274,6 @@ class Listener(Protocol):
         Where it does not run it has no picture: that is no error. Raises Unavailable and
         ConfigError where it may be told later, ActionFailed where it would refuse these for ever.
         """
-        ...
 
 
 class Tell(Protocol):

@@ -29,6 +29,9 @@ _RCLONE_KEPT = {
 }
 
 
+Child = subprocess.Popen[bytes]
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a child ended; `output` is its standard output, `errors` the tail of the other one."""
@@ -56,7 +59,7 @@ def run(
     that the child writes grows beyond `largest_file` bytes. Raises Unavailable where the child
     stalls, ConfigError where it cannot be started.
     """
-    with _started(command, largest_file) as child:
+    with started(command, largest_file) as child:
         output = bytearray()
         lines = _Lines(on_line)
         answers = _Answers(output, on_output)
@@ -106,13 +109,13 @@ def gather(
     for first in range(0, len(commands), most):
         with contextlib.ExitStack() as stack:
             wave = commands[first : first + most]
-            children = [stack.enter_context(_started(command)) for command in wave]
+            children = [stack.enter_context(started(command)) for command in wave]
             ended += _collect(children, os.path.basename(wave[0][0]), timeout, go_on)
     return ended
 
 
 def _collect(
-    children: Sequence[subprocess.Popen[bytes]],
+    children: Sequence[Child],
     name: str,
     timeout: float,
     go_on: Callable[[], bool],
@@ -182,10 +185,12 @@ class _Lines:
 
 
 @contextlib.contextmanager
-def _started(
-    command: Sequence[str], largest_file: int | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    command: Sequence[str], largest_file: int | None = None, *, grace: float = _GRACE
+) -> Iterator[Child]:
     """Start a child in a group of its own, and end the group on the way out, however that is.
+
+    `grace` is in seconds: how long it may take to end in order.
 
     Where we are killed nobody is left to end it: the kernel then tells it to go. An rclone that
     lived on would put old bytes over new ones, or hide what has been proven meanwhile.
@@ -210,7 +215,7 @@ def _started(
         yield child
     finally:
         try:
-            _end(child)
+            _end(child, grace)
         finally:
             for stream in (child.stdout, child.stderr):
                 if stream is not None:
@@ -237,7 +242,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: Child, grace: float) -> None:
     """End a child's group: TERM, and KILL for what has not gone after the grace time.
 
     Where the child has ended in order and closed its pipes, nothing is left to end. A signal to us
@@ -249,12 +254,12 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         if child.poll() is None:
             _signal(child, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_GRACE)
+                child.wait(grace)
     finally:
         _signal(child, signal.SIGKILL)
         child.wait()
 
 
-def _signal(child: subprocess.Popen[bytes], sign: signal.Signals) -> None:
+def _signal(child: Child, sign: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, sign)

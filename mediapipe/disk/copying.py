@@ -69,11 +69,16 @@ def copy(
 
 
 def dress(descriptor: int, found: os.stat_result) -> None:
-    """Give owner, mode and times of one file or folder to another; nothing runs as its owner."""
+    """Give owner, mode and times of one file or folder to another, as far as that is possible.
+
+    No file keeps the bits by which it would run as its owner.
+    """
+    kept = 0o777 if stat.S_ISREG(found.st_mode) else 0o3777
+    # only root gives files away; FAT and its like know neither
     with contextlib.suppress(PermissionError):
         os.fchown(descriptor, found.st_uid, found.st_gid)
-    kept = 0o777 if stat.S_ISREG(found.st_mode) else 0o3777
-    os.fchmod(descriptor, found.st_mode & kept)
+    with contextlib.suppress(PermissionError):
+        os.fchmod(descriptor, found.st_mode & kept)
     os.utime(descriptor, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 

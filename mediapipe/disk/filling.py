@@ -106,10 +106,11 @@ class Filling:
         self._unproven.clear()
         for path in self.tree.folders:
             with held(self.new.folder, self.new.name, path) as (folder, name):
-                with contextlib.suppress(FileExistsError):
+                try:
                     os.mkdir(name, 0o700, dir_fd=folder)
-                with opened(folder, name) as inner:
-                    os.fchmod(inner, 0o700)
+                except FileExistsError:
+                    with opened(folder, name) as inner, contextlib.suppress(PermissionError):
+                        os.fchmod(inner, 0o700)
         for path, file in self.tree.files.items():
             self._bring(path, file)
         for path in reversed(self.tree.folders):

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 _OK, _SHORT = 200, 200
 _PAGE = 200
 """Entries that are asked for at once; without a limit it gives ten."""
-_WORDS = ("nzo_id", "name", "category", "status", "storage", "path", "fail_message")
 
 
 class Sabnzbd:
@@ -71,11 +70,18 @@ class Sabnzbd:
                 return found
 
     def _job(self, slot: dict[str, Any]) -> Job:
-        words = [self._word(slot, name) for name in _WORDS]
         completed = slot.get("completed")
-        moment = float(completed) if isinstance(completed, int | float) else 0.0
-        *first, storage, folder, failure = words
-        return Job(*first, storage, moment, folder, failure, retry=bool(slot.get("retry")))
+        return Job(
+            self._word(slot, "nzo_id"),
+            self._word(slot, "name"),
+            self._word(slot, "category"),
+            self._word(slot, "status"),
+            self._word(slot, "storage"),
+            float(completed) if isinstance(completed, int | float) else 0.0,
+            self._word(slot, "path"),
+            self._word(slot, "fail_message"),
+            retry=bool(slot.get("retry")),
+        )
 
     def _word(self, slot: dict[str, Any], name: str) -> str:
         """Give a text of an entry; what has none has it empty, but a job has an id and a status."""

@@ -58,7 +58,7 @@ class SabnzbdServer:
     played. `binary` may be a whole command line.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         folder: Path,
         news_port: int,

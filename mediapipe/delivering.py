@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mediapipe import moving, remains
 from mediapipe.errors import ActionFailed, ConfigError, Stale, Unavailable
@@ -139,8 +139,9 @@ def _move(action: MoveJob, actions: Sequence[MoveJob], context: Context) -> dict
     last = moving.Stage(*before.stage) if before and before.stage else None  # type: ignore[arg-type]
     if last is None:
         _demand_same(action)
+    inode = before.inode if before and last else action.identity[1]
     row = Move(
-        action.id, action.name, action.path, action.target, "begun",
+        action.id, action.name, action.path, inode, action.target, "begun",
         before.stage if before else None, action.app, time.time(),
     )  # fmt: skip
     history.record_move(row)
@@ -154,6 +155,8 @@ def _move(action: MoveJob, actions: Sequence[MoveJob], context: Context) -> dict
         place = actions.index(action)
         context.watcher.show(Progress(place, len(actions), done, total, 0, None, (), "Moving"))
 
+    if last and _is_at(last.path, last.inode) and not _is_at(action.path, inode):
+        return _end(row, last.path, context)  # what lies at its old path is another job's by now
     try:
         moved = moving.move(
             Path(action.path),
@@ -166,20 +169,34 @@ def _move(action: MoveJob, actions: Sequence[MoveJob], context: Context) -> dict
     except (ActionFailed, OSError) as error:
         history.record_move(replace(row, error=str(error)))
         raise
-    lies = os.fspath(moved.path)
-    done = replace(row, target=lies, state="moved", stage=None, moment=time.time())
-    history.record_move(done if action.app else replace(done, state="ended"))
+    details = _end(row, os.fspath(moved.path), context)
     if action.folder != action.path:
         with contextlib.suppress(OSError):  # with anything in it, it stays, and is told of
             os.rmdir(action.folder)
     return {
-        "to": lies,
+        **details,
         "files": moved.files,
         "size": moved.size,
         "how": moved.how,
         "left": [*moved.left, *(one for one in action.copies if os.path.lexists(one))],
         "reasons": list(moved.reasons),
     }
+
+
+def _end(row: Move, lies: str, context: Context) -> dict[str, object]:
+    """Write down that a job has arrived."""
+    state: Literal["moved", "ended"] = "moved" if row.app else "ended"
+    context.history.record_move(
+        replace(row, target=lies, state=state, stage=None, moment=time.time(), error="")
+    )
+    return {"to": lies}
+
+
+def _is_at(path: str, inode: int) -> bool:
+    try:
+        return os.lstat(path).st_ino == inode
+    except OSError:
+        return False
 
 
 def _demand_same(action: MoveJob) -> None:

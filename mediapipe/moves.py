@@ -40,23 +40,23 @@ class Moves:
     def moves(self) -> dict[str, Move]:
         """Give nzo_id → how far its move is, of all that were ever begun."""
         rows = self._db.execute(
-            "SELECT id, name, source, target, state, stage, app, moment, error FROM moves"
+            "SELECT id, name, source, inode, target, state, stage, app, moment, error FROM moves"
             " ORDER BY moment, id"
         )
         return {
             id_: Move(
-                id_, json.loads(name), json.loads(source), json.loads(target), state,
+                id_, json.loads(name), json.loads(source), int(inode), json.loads(target), state,
                 _stage(stage), app, moment, error,
             )
-            for id_, name, source, target, state, stage, app, moment, error in rows
+            for id_, name, source, inode, target, state, stage, app, moment, error in rows
         }  # fmt: skip
 
     def record_move(self, move: Move) -> None:
         """Write down how far a move is."""
-        words = map(json.dumps, (move.name, move.source, move.target))
+        words = map(json.dumps, (move.name, move.source, move.inode, move.target))
         row = (storable(move.id), *words, move.state, json.dumps(move.stage), move.app)
         self._db.execute(
-            "INSERT OR REPLACE INTO moves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO moves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*row, move.moment, storable(move.error)),
         )
 

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mediapipe.disk.calls import rename_new, sync
-from mediapipe.disk.mounts import mount_of, mounts
-from mediapipe.disk.tree import Place, Tree, inode_of, is_stuck, scan
-from mediapipe.errors import ActionFailed, ConfigError, Stale
+from mediapipe.disk.calls import sync
+from mediapipe.disk.filling import Filling, Work
+from mediapipe.disk.removal import NOTE, Removal, read_note, remove_all
+from mediapipe.disk.tree import Place, below, is_stuck, scan
+from mediapipe.errors import ActionFailed, Stale
+from mediapipe.placing import Placing
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from mediapipe.disk.tree import Tree
+
 How = Literal["renamed", "reflinked", "copied", "already-there"]
-_MOST_NAMES = 1000
-"""Names that are tried for one job: `X`, `X.1` … `X.999`."""
-_NAME_MAX = 255
 
 
 @dataclass(frozen=True)
 class Stage:
-    """How far a move is; written down by the caller before the step that it names is done."""
+    """How far a move is; told before the step that it names is done."""
 
     kind: Literal["copying", "placing", "placed"]
     """copying: a hidden copy grows at `path`. placing: `path` is the name that it will get.
@@ -76,13 +78,20 @@ def move(
     ConfigError where the unit file does, Unavailable where the folder of either is not there.
     """
     with Place(_absolute(source)) as old, Place(_absolute(destination)) as new:
-        return _Move(old, new, journal or (lambda _stage: None), lock).run(last)
+        one = _Move(old, new, verify, journal or (lambda _stage: None), on_progress, stop, lock)
+        try:
+            return one.run(last)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                raise one.placing.two_mounts() from None
+            where = f" ({shown(str(error.filename))})" if error.filename else ""
+            raise ActionFailed(f"{shown(old.path)}: {error.strerror or error}{where}") from error
 
 
 def _absolute(path: Path) -> str:
     given = os.fspath(path)
     if not os.path.isabs(given) or os.path.normpath(given) != given or given == "/":
-        raise ActionFailed(f"{shown(given)} is not a plain absolute path")
+        raise ActionFailed(f"{shown(given)} is no absolute path without detours")
     return given
 
 
@@ -90,86 +99,150 @@ def _absolute(path: Path) -> str:
 class _Move:
     old: Place
     new: Place
+    verify: bool
     journal: Callable[[Stage], None]
+    on_progress: Callable[[int, int], None] | None
+    stop: Callable[[], bool]
     lock: Callable[[], AbstractContextManager[None]]
+    reasons: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.work = Work(2 if self.verify else 1, self.on_progress, self.stop)
+        self.placing = Placing(
+            self.old, self.new, lambda *stage: self.journal(Stage(*stage)), self.lock,
+            self.work.check,
+        )  # fmt: skip
 
     def run(self, last: Stage | None) -> Moved:
-        found = self.old.look()
-        if found is None:
+        if self.old.look() is None:
             return self._without_source(last)
-        if self.old.is_same(self.new):
-            raise ActionFailed(f"{shown(self.old.path)} is its own destination")
-        tree = scan(self.old)
+        tree = self._scan()
+        self.work.size = tree.size
+        if NOTE in tree.files:
+            return self._finish(tree)
         if not tree.files:
-            raise Stale(f"{shown(self.old.path)} holds no file")
-        with self.lock():
-            return self._rename(tree)
-
-    def _without_source(self, last: Stage | None) -> Moved:
-        """Know a job by its inode number that was placed right before the end of an earlier run."""
-        gone = Stale(f"{shown(self.old.path)} is gone")
-        if last is None or last.kind == "copying":
-            raise gone
-        with Place(last.path) as placed:
-            found = placed.look()
-            if found is None or found.st_ino != last.inode:
-                raise gone
-            sync(placed.folder)
-            tree = scan(placed)
-        return Moved(Path(last.path), len(tree.files), tree.size, "already-there")
-
-    def _rename(self, tree: Tree) -> Moved:
-        """Rename the whole as it is; after a refusal once more, by a fresh look."""
-        for name in _names(self.new.name, is_folder=tree.is_folder):
-            if self.new.look(name) is not None:
-                continue
-            stage = Stage("placing", self.new.other(name), tree.inode[1])
-            self.journal(stage)
-            try:
-                self._rename_to(name, tree)
-            except FileExistsError:
-                continue
-            sync(self.new.folder)
-            sync(self.old.folder)
-            self.journal(Stage("placed", stage.path, stage.inode))
-            return Moved(Path(stage.path), len(tree.files), tree.size, "renamed")
-        raise ActionFailed(f"{shown(self.new.path)} and all names beside it are taken")
-
-    def _rename_to(self, name: str, tree: Tree) -> None:
+            if last is None or not self._is_placed(last):
+                raise Stale(f"{shown(self.old.path)} holds no file")
+            name = os.path.basename(last.path)
+            return self._drop(tree, scan(self.new, name), name, "already-there")
+        if os.fstat(self.old.folder).st_dev != os.fstat(self.new.folder).st_dev:
+            return self._rebuild(tree, link=False)
         try:
-            rename_new(self.old.folder, self.old.name, self.new.folder, name)
+            if not tree.left:
+                return self._rename(tree)
+            self.reasons.append("file by file, since something in it is deleted but still open")
         except OSError as error:
-            if error.errno == errno.EXDEV:
-                raise self._two_mounts() from None
+            if not is_stuck(error):
+                raise
+            self.reasons.append(f"file by file, since renaming the whole gave: {error.strerror}")
+        return self._rebuild(tree, link=True)
+
+    def _scan(self) -> Tree:
+        try:
+            return scan(self.old)
+        except OSError as error:
             if not is_stuck(error):
                 raise
             self.old.look_again()
-            self.new.look_again()
-            found = self.old.look()
-            if found is None or inode_of(found) != tree.inode:
-                raise Stale(f"{shown(self.old.path)} changed") from None
-            rename_new(self.old.folder, self.old.name, self.new.folder, name)
+            return scan(self.old)
 
-    def _two_mounts(self) -> ConfigError:
-        table = mounts()
-        points = [
-            mount_of(os.path.realpath(one.parent), table).point for one in (self.old, self.new)
-        ]
-        return ConfigError(
-            f"{shown(self.old.path)} cannot be renamed to {shown(self.new.parent)} (EXDEV), though "
-            f"both are of one file system: they are seen through the mounts {shown(points[0])} "
-            f"and {shown(points[1])}",
-            hint="most likely the unit file has two ReadWritePaths= for them: give it the one "
-            "folder above both",
+    def _is_placed(self, last: Stage) -> bool:
+        """Whether the job stands where an earlier call was about to put it."""
+        folder, _, name = last.path.rpartition("/")
+        if last.kind == "copying" or folder != self.new.parent:
+            return False
+        found = self.new.look(name)
+        return found is not None and found.st_ino == last.inode
+
+    def _without_source(self, last: Stage | None) -> Moved:
+        if last is None or not self._is_placed(last):
+            raise Stale(f"{shown(self.old.path)} is gone")
+        sync(self.new.folder)
+        sync(self.old.folder)
+        tree = scan(self.new, os.path.basename(last.path))
+        return Moved(Path(last.path), len(tree.files), tree.size, "already-there")
+
+    def _finish(self, tree: Tree) -> Moved:
+        """Go on with the removal of a source that an earlier call has moved."""
+        target, inode = read_note(self.old) or ("", 0)
+        folder, _, name = target.rpartition("/")
+        found = self.new.look(name) if folder == self.new.parent and name else None
+        if found is not None and found.st_ino == inode:
+            there = scan(self.new, name)
+            rest = {path: file for path, file in tree.files.items() if path != NOTE}
+            # a note that shows up on both sides is one and the same folder, seen twice
+            if (
+                NOTE not in there.files
+                and rest.keys() <= there.files.keys()
+                and self.placing.is_equal(rest, name, there)
+            ):
+                return self._drop(replace(tree, files=rest), there, name, "already-there")
+        raise ActionFailed(
+            f"{shown(self.old.path)} was moved before, to {shown(target)}, and what is left of it "
+            f"is not what lies there now: compare them, then delete {NOTE} in it, or all of it"
         )
 
+    def _rename(self, tree: Tree) -> Moved:
+        while True:
+            name, there = self.placing.free_name(tree)
+            if there is not None:
+                return self._drop(tree, there, name, "already-there")
+            with contextlib.suppress(FileExistsError):
+                self.placing.put(self.old, tree.inode, name)
+                return self._moved(tree, name, "renamed", {})
 
-def _names(name: str, *, is_folder: bool) -> Iterator[str]:
-    """Give the names that SABnzbd would take one after the other: `X.1`; `film.1.mkv` for files."""
-    yield name
-    stem, ending = (name, "") if is_folder else os.path.splitext(name)
-    for number in range(1, _MOST_NAMES):
-        other = f"{stem}.{number}{ending}"
-        if len(os.fsencode(other)) > _NAME_MAX:
-            raise ActionFailed(f"{shown(name)} is taken, and too long for a name beside it")
-        yield other
+    def _rebuild(self, tree: Tree, *, link: bool) -> Moved:
+        """Make the whole anew under a hidden name, then place it, and only then drop the source."""
+        both = os.fsencode(f"{self.old.path}\0{self.new.path}")
+        digest = hashlib.sha1(both, usedforsecurity=False).hexdigest()
+        with Place(self.new.other(f".mediapipe-{digest[:16]}.partial")) as partial:
+            try:
+                name, there, how = self._build(tree, partial, link=link)
+            except (OSError, ActionFailed, Stale):
+                with contextlib.suppress(OSError):
+                    remove_all(partial.folder, partial.name)
+                raise
+            remove_all(partial.folder, partial.name)
+        return self._drop(tree, there, name, how)
+
+    def _build(self, tree: Tree, partial: Place, *, link: bool) -> tuple[str, Tree, How]:
+        name, there = self.placing.free_name(tree)
+        filling = Filling(self.old, tree, partial, self.verify, link=link, work=self.work)
+        if there is None:
+            self._demand_removable(tree)
+            self.journal(Stage("copying", partial.path, 0))
+            filling.run()
+        while there is None:
+            made = scan(partial)
+            with contextlib.suppress(FileExistsError):
+                self.placing.put(partial, made.inode, name)
+                return name, made, filling.how
+            name, there = self.placing.free_name(tree)
+        return name, there, "already-there"
+
+    def _demand_removable(self, tree: Tree) -> None:
+        """Refuse before the first byte what could be copied, but not be removed afterwards."""
+        inner = (below(self.old.name, path) for path in tree.folders)
+        for path in (".", *inner):
+            if not os.access(path, os.W_OK | os.X_OK, dir_fd=self.old.folder, effective_ids=True):
+                where = os.path.normpath(f"{self.old.parent}/{path}")
+                raise ActionFailed(
+                    f"{shown(where)} may not be written to, so that nothing can be removed from "
+                    "it: mind its owner, its mode and the unit's ReadWritePaths="
+                )
+
+    def _drop(self, tree: Tree, there: Tree, name: str, how: How) -> Moved:
+        """Remove the source of what stands durably under a name beside the destination."""
+        if how == "already-there":
+            self.placing.tell("placed", self.new.other(name), there.inode[1])
+        removal = Removal(self.old, tree)
+        removal.run(self.new.other(name), there.inode[1])
+        return self._moved(there, name, how, removal.left)
+
+    def _moved(self, tree: Tree, name: str, how: How, left: Mapping[str, str]) -> Moved:
+        kept = {below(self.old.path, path): reason for path, reason in sorted(left.items())}
+        told = [f"{shown(path)} stays: {reason}" for path, reason in kept.items()]
+        return Moved(
+            Path(self.new.other(name)), len(tree.files), tree.size, how, tuple(kept),
+            (*self.reasons, *told),
+        )  # fmt: skip

@@ -122,6 +122,8 @@ class Move:
     """As SABnzbd calls it."""
     source: str
     """What is moved, as this host sees it."""
+    inode: int
+    """Its number: another job may get the same path later."""
     target: str
     """Where it goes; once it is moved, where it lies."""
     state: Literal["begun", "moved", "ended"]

@@ -22,7 +22,7 @@ items archives choosing scanning remembering
 renaming hashing readback early sending extracting proving telling
 listing claims surroundings holdings judging confirming folders deletion removing
 clearing sources restoring step
-proofs abandoned companions unheld copies linking moving
+proofs abandoned companions unheld copies linking placing moving
 shapes remains finished delivering
 """
 LAYERS = """

@@ -67,10 +67,6 @@ class Place:
         except FileNotFoundError:
             return None
 
-    def is_same(self, other: Place) -> bool:
-        """Whether both are the same name, by whatever path or mount they are seen."""
-        return (self._inode, self.name) == (other._inode, other.name)
-
     def _open(self) -> int:
         return os.open(self.parent or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -96,6 +92,12 @@ class Tree:
         return sum(file.size for file in self.files.values())
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """Give what stays the same until something is changed; links and modes do not count."""
+        files = {path: (file.inode, file.identity) for path, file in self.files.items()}
+        return files, self.folders
+
+    @property
     def shape(self) -> tuple[dict[str, int], frozenset[str]]:
         """Names and sizes: what can be compared without reading."""
         return {path: file.size for path, file in self.files.items()}, frozenset(self.folders)
@@ -118,11 +120,11 @@ def scan(place: Place, name: str | None = None) -> Tree:
         raise Stale(f"{shown(place.other(name))} is gone")
     found = Tree(inode_of(top), {}, {}, ())
     left: list[str] = []
-    if os.fstat(place.folder).st_dev != top.st_dev:
-        raise ActionFailed(f"{shown(place.other(name))} is a mount point: unmount it first")
     if stat.S_ISREG(top.st_mode):
         found.files[""] = file_from("", top)
     elif stat.S_ISDIR(top.st_mode):
+        if os.fstat(place.folder).st_dev != top.st_dev:
+            raise ActionFailed(f"{shown(place.other(name))} is a mount point: unmount it first")
         found.folders[""] = inode_of(top)
         with opened(place.folder, name) as folder:
             _scan_into(found, left, folder, place.other(name), "")
@@ -146,8 +148,8 @@ def _scan_into(found: Tree, left: list[str], folder: int, top: str, path: str) -
             raise ActionFailed(f"{shown(f'{top}/{inner}')} is a mount point: unmount it first")
         else:
             found.folders[inner] = inode_of(entry)
-            with opened(folder, name) as below:
-                _scan_into(found, left, below, top, inner)
+            with opened(folder, name) as lower:
+                _scan_into(found, left, lower, top, inner)
 
 
 def _kind(found: os.stat_result) -> str:
@@ -168,6 +170,19 @@ def opened(top: int, path: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def held(top: int, name: str, path: str) -> Iterator[tuple[int, str]]:
+    """Open the folder that holds a path of the tree `name`; gives it, and the last name."""
+    above, _, last = below(name, path).rpartition("/")
+    with opened(top, above) as folder:
+        yield folder, last
+
+
+def below(name: str, path: str) -> str:
+    """Give the path of something in the tree `name`, as seen from the folder above it."""
+    return f"{name}/{path}" if path else name
 
 
 def is_stuck(error: OSError) -> bool:

@@ -96,7 +96,7 @@ def plan(
     actions: list[Step] = []
     kept: list[Kept] = []
     refused = ""
-    wanted = [world.adopted] if world.adopted else _newest(world)
+    wanted = [world.adopted] if world.adopted else [*_resumed(world), *_newest(world)]
     missing: dict[str, str] = {}
     for job in wanted:
         found = world.folders.get(job.id) if not world.adopted else finished.look(job, settings)
@@ -105,11 +105,17 @@ def plan(
             kept.append(Kept(job.storage, found))
             refused = found if options.adopt else ""
             continue
-        resumed = move is not None and move.state == "begun" and move.stage is not None
+        resumed = _is_cut_short(move)
         if found is None or (not found.there and not resumed):
             continue  # nobody waits for it any more: the app has it, or its user
         place = settings.destinations.get(job.category, settings.destinations.get(shapes.DEFAULT))
-        if reason := why_keep(job, found, world, place, now):
+        reason = "" if resumed else why_keep(job, found, world, now)
+        if place is None:
+            reason = (
+                f"category {job.category} has no folder in [sabnzbd.destinations], and there is "
+                'no "*"'
+            )
+        if reason:
             kept.append(Kept(found.path, reason))
             refused = reason if options.adopt else ""
             continue
@@ -134,22 +140,29 @@ def plan(
     return Plan("postprocess", tuple(actions), tuple(kept), refused, unavailable)
 
 
+def _is_cut_short(move: Move | None) -> bool:
+    return move is not None and move.state == "begun" and move.stage is not None
+
+
+def _resumed(world: World) -> list[Job]:
+    """Give the jobs whose move has begun: they may have no folder left, but for what was moved."""
+    return [job for job in world.jobs if _is_cut_short(world.moves.get(job.id))]
+
+
 def _newest(world: World) -> list[Job]:
     """Give the jobs that may be moved: of those that name one folder, the newest has it."""
     owners: dict[str, Job] = {}
     for job in sorted(world.jobs, key=lambda one: one.completed):
         found = world.folders.get(job.id)
-        if found is not None:
+        if found is not None and not _is_cut_short(world.moves.get(job.id)):
             owners[job.storage if isinstance(found, str) else found.path] = job
     return list(owners.values())
 
 
-def why_keep(job: Job, found: Folder, world: World, place: str | None, now: float) -> str:
+def why_keep(job: Job, found: Folder, world: World, now: float) -> str:
     """Tell why a finished job is not moved yet, or give an empty string."""
     if found.trouble:
         return found.trouble
-    if place is None:
-        return f'category {job.category} has no folder in [sabnzbd.destinations], and no "*" is set'
     name = os.path.basename(found.path)
     if shapes.works_on(name, world.busy):
         return "SABnzbd works on a job of the same name, which may use the same folder"
@@ -168,13 +181,13 @@ def _move(job: Job, found: Folder, move: Move | None, place: str, config: Config
     reason = f"SABnzbd finished it {clock(job.completed)}"
     if found.source and found.source != found.path:
         reason += f"; its files are in {shown(os.path.basename(found.source))}"
-    resumed = move if move is not None and move.state == "begun" else None
+    resumed = move if _is_cut_short(move) else None
     return MoveJob(
-        resumed.source if resumed and resumed.stage else found.source,
+        resumed.source if resumed else found.source,
         reason,
         job.id,
         job.name,
-        resumed.target if resumed and resumed.stage else os.path.join(place, name),
+        resumed.target if resumed else os.path.join(place, name),
         found.path,
         found.identity,
         found.size,

@@ -238,7 +238,6 @@ def _add_job_options(parser: argparse.ArgumentParser, verb: str) -> None:
         parser.add_argument(
             "--adopt",
             type=os.path.abspath,
-            default="",
             metavar="PATH",
             help="move this folder, though SABnzbd calls its job failed or knows none: look first",
         )

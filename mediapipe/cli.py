@@ -258,7 +258,7 @@ def _postprocess(options: Namespace, context: Context) -> Report:
         context,
         _building().usenet(context),
         functools.partial(_building().importer, context),
-        postprocess.Options(options.adopt, options.sweep),
+        postprocess.Options(options.adopt or "", options.sweep),
     )
 
 

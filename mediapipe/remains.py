@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe import shapes
 from mediapipe.errors import ActionFailed, Stale
-from mediapipe.plan import shown
+from mediapipe.plan import Kept, duration, human, shown
 from mediapipe.usenet import COMPLETED, FAILED
 
 if TYPE_CHECKING:
@@ -150,6 +150,28 @@ def _try(failures: list[str], name: str, step: Callable[[], None]) -> None:
         step()
     except OSError as error:
         failures.append(f"{shown(name)}: {error.strerror}")
+
+
+def speak(share: str, found: Debris, left: Iterable[Left], now: float) -> Iterator[Kept]:
+    """Give what a person should know of; `share` is the folder of finished downloads."""
+    if found.count > MANY:
+        age = duration(now - found.oldest)
+        yield Kept(
+            share,
+            f"{found.count} .nfs files lie here and among the unfinished, the oldest {age} old: "
+            "something holds deleted files open; restart the container",
+        )
+    for one in left:
+        words = f"{why_left(one, now)}: `mediapipe postprocess --sweep` deletes it"
+        yield Kept(one.path, words)
+
+
+def why_left(one: Left, now: float) -> str:
+    """Tell what the folder of an unfinished job is."""
+    return (
+        f"unfinished ({human(one.size)}), in no queue of SABnzbd's, and untouched for "
+        f"{duration(now - one.changed)}"
+    )
 
 
 def told(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mediapipe import delivering, finished, layout, remains, shapes
 from mediapipe.delivering import MoveJob, NotifyArr, RemoveDirectory
 from mediapipe.errors import Unavailable
-from mediapipe.plan import Kept, Plan, clock, duration, human, shown
+from mediapipe.plan import Kept, Plan, clock, shown
 from mediapipe.runner import Context, Report, execute
 from mediapipe.usenet import COMPLETED
 
@@ -133,7 +133,9 @@ def plan(
         for one in list(actions)
         if isinstance(one, MoveJob) and one.app
     ]  # fmt: skip
-    kept += _remains(world, settings, options, now)
+    kept += remains.speak(
+        settings.host_complete_dir, world.debris, () if options.sweep else world.left, now
+    )
     if options.sweep:
         actions += [_sweep(one, now) for one in world.left]
     unavailable = "; ".join(missing.values())
@@ -264,30 +266,8 @@ def why_strange(name: str, failed: Job | None) -> str:
     return f"no job in SABnzbd's history has it: {adopt}"
 
 
-def _remains(world: World, settings: SabnzbdConfig, options: Options, now: float) -> Iterator[Kept]:
-    if world.debris.count > remains.MANY:
-        yield Kept(
-            settings.host_complete_dir,
-            f"{world.debris.count} .nfs files lie on the share, the oldest "
-            f"{duration(now - world.debris.oldest)} old: something holds deleted files open; "
-            "restart the container",
-        )
-    if not options.sweep:
-        for one in world.left:
-            yield Kept(
-                one.path, f"{_why_left(one, now)}: `mediapipe postprocess --sweep` deletes it"
-            )
-
-
-def _why_left(one: Left, now: float) -> str:
-    return (
-        f"unfinished ({human(one.size)}), in no queue of SABnzbd's, and untouched for "
-        f"{duration(now - one.changed)}"
-    )
-
-
 def _sweep(one: Left, now: float) -> RemoveDirectory:
-    return RemoveDirectory(one.path, _why_left(one, now), one)
+    return RemoveDirectory(one.path, remains.why_left(one, now), one)
 
 
 def _over(world: World, context: Context) -> list[str]:

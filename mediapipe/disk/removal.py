@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import stat
@@ -33,7 +34,8 @@ def remove_all(folder: int, name: str) -> None:
         os.unlink(name, dir_fd=folder)
         return
     with opened(folder, name) as inner:
-        os.fchmod(inner, 0o700)
+        with contextlib.suppress(OSError):
+            os.fchmod(inner, 0o700)
         for one in os.listdir(inner):
             remove_all(inner, one)
     os.rmdir(name, dir_fd=folder)
@@ -53,14 +55,22 @@ def read_note(place: Place) -> tuple[str, int] | None:
 
 
 def _write_note(place: Place, target: str, inode: int) -> None:
+    """Write the note so that it is there wholly or not at all; a new one replaces an old one."""
+    if read_note(place) == (target, inode):
+        return
+    digest = hashlib.sha1(os.fsencode(place.path), usedforsecurity=False).hexdigest()
+    temporary = f".mediapipe-{digest[:16]}.tmp"
+    # beside the source: what is in it belongs to the job
+    remove_all(place.folder, temporary)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o644, dir_fd=place.folder)
+    try:
+        os.write(descriptor, json.dumps({"moved_to": target, "inode": inode}).encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     with opened(place.folder, place.name) as folder:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(NOTE, dir_fd=folder)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(NOTE, flags, 0o644, dir_fd=folder), "wb") as file:
-            file.write(json.dumps({"moved_to": target, "inode": inode}).encode())
-            file.flush()
-            os.fsync(file.fileno())
+        os.rename(temporary, NOTE, src_dir_fd=place.folder, dst_dir_fd=folder)
         sync(folder)
 
 

@@ -23,13 +23,13 @@ renaming hashing readback early sending extracting proving telling
 listing claims surroundings holdings judging confirming folders deletion removing
 clearing sources restoring step
 proofs abandoned companions unheld copies linking placing moving
-shapes remains finished delivering
+shapes remains finished delivering usenet spool
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
-plan ports bucket errors records titles usenet |                                                     |
+plan ports bucket errors records titles usenet |                                |
 units names places streams owner lifecycle |                                    |
 disk disk.*          | errors plan disk.*                                       |
 config               | places units                                             |
@@ -48,10 +48,10 @@ runner               | plan errors history audit                                
 archives judging     | layout names plan records                                |
 clearing             | audit layout plan errors                                 |
 renaming             | audit layout disk.* errors                               |
-CRAFT    | . CRAFT layout names places runner plan ports disk.* config errors history records spool usenet |
+CRAFT    | . CRAFT layout names places runner plan ports disk.* config errors history records |
 jobs                 |                                                          |
 jobs.categories      | plan runner errors                                       |
-jobs.*               | CRAFT layout names runner plan ports disk.* config errors history records usenet |
+jobs.*               | CRAFT layout names runner plan ports disk.* config errors history records |
 adapters             |                                                          |
 adapters.qbittorrent | ports config errors layout plan units adapters.*         | qbittorrentapi
 adapters.http        | errors                                                   | httpx

@@ -65,13 +65,13 @@ def run(
         sound = [root for root in world.roots.values() if not root.trouble]
         layout.adopt([complete, *sound], context.history)
         yield from delivering.deliver(actions, importer, context)
-        context.history.unspool(over)
-        seen = remains.told(
-            world.debris, world.left, world.jobs, context.history.moves().values(), context.now
-        )
-        context.history.note("postprocess", seen)
 
-    return execute(todo, apply, context)
+    report = execute(todo, apply, context)
+    moves = context.history.moves().values()
+    context.history.unspool(over)
+    seen = remains.told(world.debris, world.left, world.jobs, moves, context.now)
+    context.history.note("postprocess", seen)
+    return report
 
 
 def _complete(settings: SabnzbdConfig, context: Context) -> Root:

@@ -34,7 +34,7 @@ help: ## list the targets
 demo: programs $(READY) ## watch the whole suite work on sample torrents (KEEP=1 keeps the folder)
 	$(RUN) mediapipe.testing.demo $(if $(filter-out 0 no,$(KEEP)),--keep)
 
-test soak: ALSO = systemd-analyze fusermount3
+test soak: ALSO = systemd-analyze fusermount3 busybox sabnzbdplus
 
 .PHONY: test
 test: programs $(READY) ## run the test suite (under 10 minutes)

@@ -28,8 +28,8 @@ from mediapipe.testing.box import Box
 from mediapipe.testing.loopback import wait_until
 from mediapipe.testing.nntp import NewsServer
 from mediapipe.testing.sabnzbd import KEY, SabnzbdServer
-from tests.arrs import KEY as ARR_KEY
 from tests.arrs import HTML, LOGIN_PAGE, FakeArr
+from tests.arrs import KEY as ARR_KEY
 from tests.crashes import Crash, Steps, connecting
 from tests.fakes import FakeWatcher
 

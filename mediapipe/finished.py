@@ -119,10 +119,21 @@ def _entries(settings: SabnzbdConfig) -> Iterator[tuple[str, float]]:
         try:
             with os.scandir(place) as entries:
                 for entry in entries:
+                    if not base and not _holds_files(entry.path):
+                        continue
                     seen = entry.stat(follow_symlinks=False)
                     yield entry.path, max(seen.st_ctime, seen.st_mtime)
         except OSError:
             continue
+
+
+def _holds_files(path: str) -> bool:
+    """Whether files lie right in a folder: one with none may be that of a category."""
+    try:
+        with os.scandir(path) as entries:
+            return any(not entry.is_dir(follow_symlinks=False) for entry in entries)
+    except OSError:
+        return False
 
 
 def _adopted(path: str, settings: SabnzbdConfig, jobs: Sequence[Job]) -> Job:
@@ -137,7 +148,7 @@ def _adopted(path: str, settings: SabnzbdConfig, jobs: Sequence[Job]) -> Job:
     base = place[len(root) + 1 :]
     categories = [*settings.destinations, *settings.category_folders]
     known = [one for one in categories if shapes.base_of(one, settings) == base]
-    if not known:
+    if not known or not (base or _holds_files(path)):
         raise UsageError(
             f"--adopt {path} lies in the folder of no category",
             hint="the folder of one job, right below that of its category",

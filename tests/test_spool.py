@@ -25,7 +25,8 @@ HOOK = Path(__file__).parents[1] / "systemd" / "sabnzbd-hook.sh"
 SHELLS = [["dash"], ["busybox", "sh"]]
 NAMES = [
     "Show.S01E01", "it's \"quoted\"", "back\\slash\\n", "two\nlines\n", "tab\there",
-    "$(touch oops)", "`touch oops`", "-n", "%s%d", "Ünï ©ode", "\udcff\udcfe bytes", "a" * 200, " ", "*", "../../up",
+    "$(touch oops)", "`touch oops`", "-n", "%s%d", "Ünï ©ode", "\udcff\udcfe bytes", "a" * 200,
+    " ", "*", "../../up",
 ]  # fmt: skip
 
 

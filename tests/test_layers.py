@@ -67,7 +67,8 @@ report               | plan streams                                             
 log                  | streams                                                  | structlog
 idle                 | . disk.* places streams cli                              |
 arguments            | . errors units                                           |
-status               | latch plan                                               |
+usenet_status        | plan                                                     |
+status               | latch plan usenet_status                                 |
 explanation          | plan runner                                              |
 verdicts             | explanation judging layout names plan                    |
 subjects             | explanation layout names errors records disk.*           |

@@ -8,6 +8,8 @@ import itertools
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from unittest.mock import patch
 
 import pytest
 
-from mediapipe import remains
+from mediapipe import remains, usenet_status
 from mediapipe.adapters.sabnzbd import Sabnzbd
 from mediapipe.config_load import load
 from mediapipe.disk import calls
@@ -189,6 +191,14 @@ def test_a_job_is_moved_once(host: Host) -> None:
     again = host.report()
     assert again["actions"] == []
     assert again["kept"] == []
+    words = [
+        Path(sys.executable).with_name("mediapipe"),
+        "status",
+        "--config",
+        host.box.config_path,
+    ]
+    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    assert "last day   1 of 1 downloads completed (100 %), 1 moved" in told
 
 
 def test_what_failed_renames_leave_is_moved_whole(host: Host) -> None:
@@ -311,6 +321,8 @@ def test_what_is_left_among_the_unfinished(host: Host) -> None:
     assert remains.left_in(str(unfinished), queue, jobs, time.time()) == ()
     (left,) = remains.left_in(str(unfinished), queue, jobs, later)
     assert (left.path, left.size) == (str(unfinished / "Stray"), 100)
+    seen = remains.told(remains.debris([str(unfinished)]), [left], jobs, (), later)
+    assert "1 unfinished that no queue knows (100 B)" in "".join(usenet_status.as_text(seen, later))
     # known by the state of the job in it, whatever the folder is called
     renamed = [replace(one, name="Another") for one in queue]
     assert remains.left_in(str(unfinished), renamed, jobs, later) == (left,)

@@ -191,12 +191,8 @@ def test_a_job_is_moved_once(host: Host) -> None:
     again = host.report()
     assert again["actions"] == []
     assert again["kept"] == []
-    words = [
-        Path(sys.executable).with_name("mediapipe"),
-        "status",
-        "--config",
-        host.box.config_path,
-    ]
+    script = str(Path(sys.executable).with_name("mediapipe"))
+    words = [script, "status", "--config", str(host.box.config_path)]
     told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     assert "last day   1 of 1 downloads completed (100 %), 1 moved" in told
 

@@ -225,7 +225,7 @@ def test_what_cannot_be_removed_is_told_and_removed_later(
 
 @pytest.mark.parametrize(
     "fault",
-    ["fsync:error=EIO", "fsync:error=EIO:when=3", "write:error=EIO:when=3", "mkdirat:error=EROFS",
+    ["syncfs:error=EIO", "write:error=EIO:when=3", "mkdirat:error=EROFS",
      "fchmod:error=EPERM", "preadv2:error=EIO", "write:error=EDQUOT:when=3"],
 )  # fmt: skip
 def test_a_failing_disk_leaves_the_source(tmp_path: Path, other: Path, fault: str) -> None:
@@ -235,6 +235,16 @@ def test_a_failing_disk_leaves_the_source(tmp_path: Path, other: Path, fault: st
     assert end["error"] == "ActionFailed", end
     assert snapshot(source) == seen
     assert names(other) == set()
+
+
+def test_a_disk_that_fails_at_the_last_step_leaves_both(tmp_path: Path, other: Path) -> None:
+    source = job(tmp_path)
+    seen = snapshot(source)
+    *_, end = faulty(source, other / "X", "fsync:error=EIO")
+    assert end["error"] == "ActionFailed"
+    assert (snapshot(source), snapshot(other / "X")) == (seen, seen)
+    assert move(source, other / "X").how == "already-there"
+    assert (names(source.parent), names(other)) == (set(), {"X"})
 
 
 # death
@@ -249,6 +259,9 @@ class _Library:
 
     def renameat2(self, *words: Any) -> int:
         return self.steps.take("renameat2", lambda: self.real.renameat2(*words))
+
+    def syncfs(self, descriptor: int) -> int:
+        return self.steps.take("syncfs", lambda: self.real.syncfs(descriptor))
 
 
 CHANGING = (

@@ -79,3 +79,13 @@ def sync(descriptor: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
+
+
+def sync_disk(descriptor: int) -> None:
+    """Make all that was written to the file system of an open folder survive a power cut.
+
+    Raises OSError, also for what failed to be written since the folder was opened (Linux 5.8).
+    """
+    if _libc.syncfs(descriptor) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

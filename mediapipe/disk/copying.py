@@ -52,8 +52,8 @@ def copy(
 ) -> bool:
     """Copy an open file to a new name with its times and mode; gives whether it was cloned.
 
-    `before` is called where bytes have to be written, `did` with the bytes after each block. What
-    is wanted lies on the disk at the end. Raises OSError.
+    `before` is called where bytes have to be written, `did` with the bytes after each block.
+    Nothing is durable yet. Raises OSError.
     """
     found = os.fstat(source)
     descriptor = os.open(name, _CREATE, 0o600, dir_fd=folder)
@@ -63,7 +63,6 @@ def copy(
             before()
             _write(source, descriptor, found.st_size, did)
         dress(descriptor, found)
-        sync(descriptor)
     finally:
         os.close(descriptor)
     return cloned
@@ -114,14 +113,20 @@ def segments(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
         position = end
 
 
-def is_equal(source: int, folder: int, name: str, did: Callable[[int], None]) -> bool:
-    """Whether a file has the bytes of an open one, read again from the disk. Raises OSError."""
+def is_equal(
+    source: int, folder: int, name: str, did: Callable[[int], None], *, durable: bool = False
+) -> bool:
+    """Whether a file has the bytes of an open one, read again from the disk. Raises OSError.
+
+    `durable` tells that it was synced already.
+    """
     size = os.fstat(source).st_size
     target = os.open(name, _READ, dir_fd=folder)
     try:
         if os.fstat(target).st_size != size:
             return False
-        sync(target)
+        if not durable:
+            sync(target)
         # only what is written may be dropped; without this the cache would answer for the disk
         os.posix_fadvise(target, 0, 0, os.POSIX_FADV_DONTNEED)
         os.posix_fadvise(target, 0, 0, os.POSIX_FADV_SEQUENTIAL)

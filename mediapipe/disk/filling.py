@@ -8,9 +8,10 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from mediapipe.disk.calls import NO_LINKS, sync
+from mediapipe.disk.calls import NO_LINKS, sync, sync_disk
 from mediapipe.disk.copying import copy, dress, is_equal, reading, segments
 from mediapipe.disk.index import file_from, same
+from mediapipe.disk.mounts import is_disk, mounts
 from mediapipe.disk.removal import remove_all
 from mediapipe.disk.tree import below, held, is_stuck, opened, scan
 from mediapipe.errors import ActionFailed, Stale, Stopped
@@ -66,6 +67,11 @@ class Filling:
     ways: set[str] = field(default_factory=set)
     """How files came: linked, reflinked, copied."""
     _begun: dict[str, File] = field(default_factory=dict)
+    """What an earlier call left."""
+    _fresh: set[str] = field(default_factory=set)
+    """What this one has copied."""
+    _unproven: set[str] = field(default_factory=set)
+    """What has to be compared yet."""
     _clones: bool = True
     _has_room: bool = False
 
@@ -95,6 +101,7 @@ class Filling:
 
     def _fill(self) -> None:
         self._take_over()
+        self._unproven.clear()
         for path in self.tree.folders:
             with held(self.new.folder, self.new.name, path) as (folder, name):
                 with contextlib.suppress(FileExistsError):
@@ -109,8 +116,30 @@ class Filling:
                 opened(self.new.folder, below(self.new.name, path)) as target,
             ):
                 dress(target, os.fstat(source))
-                sync(target)
-        self._demand_whole()
+        self._sync()
+        unproven = [path for path in self.tree.files if path in self._unproven]
+        if [path for path in unproven if not self._prove(path)]:
+            self._fill()
+        else:
+            self._demand_whole()
+
+    def _sync(self) -> None:
+        """Make all of it durable: at once, which thousands of small files need."""
+        if is_disk(os.path.realpath(self.new.parent), mounts()):
+            sync_disk(self.new.folder)
+            return
+        for path in self.tree.files:
+            with held(self.new.folder, self.new.name, path) as (folder, name):
+                descriptor = os.open(
+                    name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder
+                )
+                try:
+                    sync(descriptor)
+                finally:
+                    os.close(descriptor)
+        for path in reversed(self.tree.folders):
+            with opened(self.new.folder, below(self.new.name, path)) as folder:
+                sync(folder)
         sync(self.new.folder)
 
     def _take_over(self) -> None:
@@ -138,17 +167,34 @@ class Filling:
             begun = self._begun.get(path)
             if begun is not None and self.link and begun.inode == file.inode:
                 self._came("linked", file)
-                return
-            if begun is not None and begun.identity[1:] == file.identity[1:]:
-                with reading(above, name, file) as source:
-                    if is_equal(source, folder, new_name, self.work.check):
-                        self._came("copied", file)
-                        return
-            if begun is not None:
-                os.unlink(new_name, dir_fd=folder)
-                del self._begun[path]
-            if not (self.link and self._linked(above, name, folder, new_name, file)):
-                self._copy(above, name, folder, new_name, file)
+            elif begun is not None and begun.identity[1:] == file.identity[1:]:
+                self.ways.add("copied")
+                self._unproven.add(path)
+                self.work.did(file.size)
+            else:
+                if begun is not None:
+                    os.unlink(new_name, dir_fd=folder)
+                    del self._begun[path]
+                if not (self.link and self._linked(above, name, folder, new_name, file)):
+                    self._copy(above, name, folder, new_name, file)
+
+    def _prove(self, path: str) -> bool:
+        """Compare a file with what the disk gives back; a worthless one of an earlier call goes."""
+        file = self.tree.files[path]
+        with (
+            held(self.old.folder, self.old.name, path) as (above, name),
+            held(self.new.folder, self.new.name, path) as (folder, new_name),
+        ):
+            with reading(above, name, file) as source:
+                if is_equal(source, folder, new_name, self.work.did, durable=True):
+                    return True
+            if path in self._fresh:
+                raise ActionFailed(
+                    f"of {shown(self._path(file))} the disk gives back other bytes than were "
+                    "written: look at its health (dmesg, smartctl)"
+                )
+            os.unlink(new_name, dir_fd=folder)
+            return False
 
     def _came(self, way: str, file: File) -> None:
         self.ways.add(way)
@@ -177,11 +223,9 @@ class Filling:
                 return
             self._clones = False
             self.ways.add("copied")
-            if self.verify and not is_equal(source, folder, new_name, work.did):
-                raise ActionFailed(
-                    f"of {shown(self._path(file))} the disk gives back other bytes than were "
-                    "written: look at its health (dmesg, smartctl)"
-                )
+            self._fresh.add(file.path)
+            if self.verify:
+                self._unproven.add(file.path)
 
     def _demand_room(self) -> None:
         """Ask once, before the first byte is written."""

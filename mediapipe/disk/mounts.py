@@ -76,3 +76,8 @@ def why_times_untrusted(path: str, table: tuple[Mount, ...]) -> str:
     if file_system.startswith((*_NO_INODES, "nfs")):
         return f"{file_system} does not keep the times of folders"
     return ""
+
+
+def is_disk(path: str, table: tuple[Mount, ...]) -> bool:
+    """Whether one sync of all that lies at a path reaches the disk: no server stands before it."""
+    return not mount_of(path, table).file_system.startswith((*_NO_INODES, "nfs"))

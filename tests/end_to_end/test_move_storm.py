@@ -81,7 +81,7 @@ def test_however_often_it_is_killed_one_copy_is_whole(
                 stages = [Stage(**one) for one in told if "kind" in one]
                 last = vars(stages[-1]) if stages and remembered else None
                 # a machine that is slow today must still end some day
-                patience = dice.uniform(0.02, usual * 1.2) if killed < 20 else None
+                patience = dice.uniform(0.02, usual * 1.2) if killed < 6 else None
                 status = moved(source, target, last, patience)
                 assert status in (0, -signal.SIGKILL)
                 killed += status != 0

@@ -169,6 +169,10 @@ def _move(action: MoveJob, actions: Sequence[MoveJob], context: Context) -> dict
     except (ActionFailed, OSError) as error:
         history.record_move(replace(row, error=str(error)))
         raise
+    except Stale:
+        if not os.path.lexists(action.path):  # the app has it, or its user: no run finds it again
+            history.record_move(replace(row, state="ended", stage=None, error="it was taken away"))
+        raise
     details = _end(row, os.fspath(moved.path), context)
     if action.folder != action.path:
         with contextlib.suppress(OSError):  # with anything in it, it stays, and is told of

@@ -126,7 +126,7 @@ def plan(
         actions.append(_move(job, found, move, place or "", config))
     if not options.adopt:
         actions += _interrupted(world, actions)
-        actions += _untold(world)
+        actions += _untold(world, config)
         kept += _strange(world, settings, now)
     actions += [
         NotifyArr(one.target, "it was moved", one.id, one.app)
@@ -223,11 +223,11 @@ def _interrupted(world: World, actions: Sequence[Step]) -> list[MoveJob]:
     ]  # fmt: skip
 
 
-def _untold(world: World) -> list[NotifyArr]:
+def _untold(world: World, config: Config) -> list[NotifyArr]:
     return [
         NotifyArr(move.target, "the app has not been told of it yet", move.id, move.app)
         for move in world.moves.values()
-        if move.state == "moved" and move.app
+        if move.state == "moved" and move.app in config.arr
     ]
 
 

@@ -376,6 +376,17 @@ def test_a_move_whose_job_the_history_has_lost_is_finished(host: Host) -> None:
     assert host.arrived() == {"tv/X/a"}
 
 
+def test_a_move_that_was_cut_short_and_whose_job_was_taken_away_ends(host: Host) -> None:
+    job = host.job("X")
+    with contextlib.closing(open_history(str(host.folder / "state"))) as history:
+        history.record_move(
+            Move(job.id, "X", str(host.complete / "tv/X"), 1, str(host.tv / "X"), "begun",
+                 ("copying", str(host.tv / ".copy"), 0), "", host.now)
+        )  # fmt: skip
+    assert [one.status for one in host.run().results] == ["stale"]
+    assert host.run().results == ()
+
+
 def test_many_nfs_files_are_told(host: Host) -> None:
     host.write(*(f"tv/X/.nfs{number:04}" for number in range(11)), "tv/X/a")
     host.job("X")

@@ -25,6 +25,8 @@ OLD = 7 * DAY
 MANY = 10
 """Debris that every share has now and then."""
 _ERRORS = 5
+_STATE, _LARGEST = "SABnzbd_nzo_data", 64 << 20
+"""SABnzbd 5 keeps a job in this file, its id in plain bytes: that is looked for, nothing loaded."""
 
 
 @dataclass(frozen=True)
@@ -68,30 +70,42 @@ def left_in(
 ) -> tuple[Left, ...]:
     """Give the unfinished jobs that neither the queue nor the history knows, old ones alone.
 
-    A failed job that SABnzbd could try again is known. Raises OSError.
+    A failed job that SABnzbd could try again is known. None is given while a job of the queue has
+    no folder that is surely its own: after a rename in the queue it has another name. Raises
+    OSError.
     """
     going = [job for job in history if not job.ended or job.retry]
-    ids = {one.id for one in queue} | {job.id for job in going}
     names = [one.name for one in queue] + [job.name for job in going]
     known = {os.path.basename(job.folder) for job in going}
+    waiting = {one.id: one.name for one in queue}
     found = []
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
         seen = os.lstat(path)
         if name.startswith(".") or not stat.S_ISDIR(seen.st_mode):
             continue
-        if name in known or shapes.works_on(name, names) or _is_of(path, ids):
+        owners = {id_ for id_ in waiting if _is_of(path, id_)}
+        owners = owners or {id_ for id_, other in waiting.items() if shapes.works_on(name, [other])}
+        waiting = {id_: other for id_, other in waiting.items() if id_ not in owners}
+        if owners or name in known or shapes.works_on(name, names):
             continue
         tree = shapes.read(path)
         if now - tree.changed > OLD:
             size = sum(tree.files.values())
             found.append(Left(path, size, tree.changed, (seen.st_dev, seen.st_ino)))
-    return tuple(found)
+    return () if waiting else tuple(found)
 
 
-def _is_of(path: str, ids: set[str]) -> bool:
-    """Whether it holds the state of a job that is known: SABnzbd files that under the job's id."""
-    return any(os.path.lexists(os.path.join(path, shapes.ADMIN, one)) for one in ids if one)
+def _is_of(path: str, id_: str) -> bool:
+    """Whether a folder holds the state of this job: SABnzbd files it under the id, or with it."""
+    place = os.path.join(path, shapes.ADMIN)
+    if os.path.lexists(os.path.join(place, id_)):
+        return True
+    try:
+        with open(os.path.join(place, _STATE), "rb") as file:
+            return id_.encode() in file.read(_LARGEST)
+    except OSError:
+        return False
 
 
 def remove(left: Left, now: float) -> None:

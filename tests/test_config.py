@@ -158,8 +158,8 @@ MISTAKES = [
     ('[sabnzbd]\nhost_complete_dir = "/a/b"\nhost_incomplete_dir = "/a"',
      "sabnzbd.host_complete_dir: /a/b lies inside host_incomplete_dir /a"),
     *((f'[sabnzbd.category_folders]\ntv = "{folder}"',
-       f"sabnzbd.category_folders.tv: '{folder}' must be a folder below complete_dir, without a * "
-       "at its end")
+       (f"sabnzbd.category_folders.tv: '{folder}' must be a folder below complete_dir, without "
+        "a * at its end"))
       for folder in ("tv*", "../tv", "tv//hd", ".")),
     ('[sabnzbd.arr]\ntv = "sonar"', "sabnzbd.arr.tv: there is no table [arr.sonar]"),
     ('[jellyfin]\nurl = "x"',

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -34,6 +34,7 @@ from tests.arrs import HTML, LOGIN_PAGE, FakeArr
 from tests.arrs import KEY as ARR_KEY
 from tests.crashes import Crash, Steps, connecting
 from tests.fakes import FakeWatcher
+from tests.newer_sabnzbd import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +62,8 @@ shutil.rmtree = refuse(shutil.rmtree, "NoDelete", errno.EBUSY)
 """
 SCRIPT = """\
 #!/bin/sh
-case $SAB_FINAL_NAME in *Hang*) : >{folder}/hangs; sleep 600 ;; esac
+# once: SABnzbd 5 runs it again after a kill
+case $SAB_FINAL_NAME in *Hang*) [ -e {folder}/hung ] || {{ : >{folder}/hung; sleep 600; }} ;; esac
 MEDIAPIPE_SPOOL={folder}/spool exec {hook} "$@"
 """
 
@@ -134,10 +136,16 @@ def news() -> Iterator[NewsServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def server(news: NewsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SabnzbdServer]:
+@pytest.fixture(
+    scope="module", params=["installed", pytest.param("newest", marks=pytest.mark.soak)]
+)
+def server(
+    request: pytest.FixtureRequest, news: NewsServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SabnzbdServer]:
     folder = tmp_path_factory.mktemp("sabnzbd")
-    server = SabnzbdServer(folder, news.port, script=HOOK.name)
+    newest = request.param == "newest"
+    binary = unpack(tmp_path_factory.mktemp("newest")) if newest else "sabnzbdplus"
+    server = SabnzbdServer(folder, news.port, script=HOOK.name, binary=binary)
     script = server.scripts / HOOK.name
     script.write_text(SCRIPT.format(folder=folder, hook=HOOK))
     script.chmod(0o755)
@@ -222,11 +230,10 @@ def test_what_failed_renames_leave_is_moved_whole(host: Host) -> None:
 
 def test_a_job_that_a_kill_made_fail_is_moved_on_demand_alone(host: Host) -> None:
     (job,) = host.add("Hang.Show")
-    flag = host.sabnzbd.folder / "hangs"
+    flag = host.sabnzbd.folder / "hung"
     wait_until(flag.exists, seconds=40, what="the script")
     assert host.report()["actions"] == []
     host.sabnzbd.kill()
-    flag.unlink()
     # without SABnzbd nothing is decided
     assert "SABnzbd" in host.report(status=75)["reason"]
     host.sabnzbd.start(FAULTS)
@@ -319,9 +326,14 @@ def test_what_is_left_among_the_unfinished(host: Host) -> None:
     assert (left.path, left.size) == (str(unfinished / "Stray"), 100)
     seen = remains.told(remains.debris([str(unfinished)]), [left], jobs, (), later)
     assert "1 unfinished that no queue knows (100 B)" in "".join(usenet_status.as_text(seen, later))
-    # known by the state of the job in it, whatever the folder is called
-    renamed = [replace(one, name="Another") for one in queue]
+    # a job that was renamed keeps its folder, and is known by the state of it that lies there
+    host.sabnzbd.ask("queue", name="rename", value=queue[0].id, value2="Another")
+    renamed = usenet.queue()
+    assert [one.name for one in renamed] == ["Another"]
     assert remains.left_in(str(unfinished), renamed, jobs, later) == (left,)
+    shutil.move(unfinished / "Waiting" / "__ADMIN__", host.share / "spare")
+    assert remains.left_in(str(unfinished), renamed, jobs, later) == ()
+    shutil.move(host.share / "spare", unfinished / "Waiting" / "__ADMIN__")
     with pytest.raises(Stale):
         remains.remove(left, time.time())
     (stray / ".nfs0001").write_bytes(b"open")

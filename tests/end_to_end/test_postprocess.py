@@ -33,6 +33,7 @@ from mediapipe.testing.sabnzbd import KEY, SabnzbdServer
 from tests.arrs import HTML, LOGIN_PAGE, FakeArr
 from tests.arrs import KEY as ARR_KEY
 from tests.crashes import Crash, Steps, connecting
+from tests.disks import tmpfs
 from tests.fakes import FakeWatcher
 from tests.newer_sabnzbd import unpack
 
@@ -349,7 +350,13 @@ def test_what_is_left_among_the_unfinished(host: Host) -> None:
 # death
 
 
-def test_death_at_any_step_moves_each_job_once(host: Host, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["same file system", "another"])
+def test_death_at_any_step_moves_each_job_once(host: Host, tmp_path: Path, place: str) -> None:
+    with tmpfs(host.tv) if place == "another" else contextlib.nullcontext():
+        die_at_each_step(host, tmp_path)
+
+
+def die_at_each_step(host: Host, tmp_path: Path) -> None:
     (entry,) = host.download("Show")
     source = Path(entry["storage"])
     spare = tmp_path / "spare"
@@ -380,8 +387,8 @@ def test_death_at_any_step_moves_each_job_once(host: Host, tmp_path: Path) -> No
 
     options = postprocess.Options()
     for last in itertools.count(1):
-        shutil.rmtree(host.tv)
-        host.tv.mkdir()
+        for path in host.tv.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         shutil.rmtree(source, ignore_errors=True)
         shutil.copytree(spare, source)
         state = tmp_path / f"state{last}"
@@ -397,14 +404,15 @@ def test_death_at_any_step_moves_each_job_once(host: Host, tmp_path: Path) -> No
 
 
 class _Library:
-    """The C library with a rename that counts as a step."""
+    """The C library, of which each call counts as a step."""
 
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
         self.real = calls._libc
 
-    def renameat2(self, *words: Any) -> int:
-        return self.steps.take("renameat2", lambda: self.real.renameat2(*words))
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self.real, name)
+        return lambda *words: self.steps.take(name, lambda: call(*words))
 
 
 def dies_at(last: int, run: Callable[[], object]) -> Steps:

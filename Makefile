@@ -9,9 +9,9 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
 
-UNITS := $(wildcard systemd/*.service systemd/*.timer systemd/*.slice)
+UNITS := $(wildcard systemd/*.service systemd/*.timer systemd/*.path systemd/*.slice)
 # Not a pattern over all services: one that mounts something must not have a mount namespace.
-SANDBOXED := qbt-categories.service qbt-upload-b2.service qbt-cleanup.service
+SANDBOXED := qbt-categories.service qbt-upload-b2.service qbt-cleanup.service sab-postprocess.service
 UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 # File names in tests and media are UTF-8; a bare container has no locale at all.
@@ -34,7 +34,7 @@ help: ## list the targets
 demo: programs $(READY) ## watch the whole suite work on sample torrents (KEEP=1 keeps the folder)
 	$(RUN) mediapipe.testing.demo $(if $(filter-out 0 no,$(KEEP)),--keep)
 
-test soak: ALSO = systemd-analyze fusermount3 strace mkfs.ext4 mkfs.xfs mkfs.btrfs
+test soak: ALSO = systemd-analyze fusermount3 strace busybox sabnzbdplus mkfs.ext4 mkfs.xfs mkfs.btrfs
 bench: ALSO = mkfs.ext4 mkfs.btrfs rsync
 
 .PHONY: test
@@ -77,6 +77,8 @@ install-units: ## install the systemd units alone ([PREFIX=/usr/local] [DESTDIR=
 		install -d "$(UNITDIR)/$$unit.d"; \
 		install -m 0644 systemd/sandbox.conf "$(UNITDIR)/$$unit.d/10-sandbox.conf"; \
 	done
+	@install -d "$(DESTDIR)$(PREFIX)/share/mediapipe"
+	@install -m 0755 systemd/sabnzbd-hook.sh "$(DESTDIR)$(PREFIX)/share/mediapipe/sabnzbd-hook.sh"
 	@echo "units installed in $(UNITDIR); none is enabled"
 
 .PHONY: lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,7 +14,12 @@ from mediapipe.units import Seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
+UNITS = {
+    "categories": "qbt-categories",
+    "upload": "qbt-upload-b2",
+    "cleanup": "qbt-cleanup",
+    "postprocess": "sab-postprocess",
+}
 """Verb → the console script and systemd unit that people type."""
 
 INQUIRIES = ("config check", "explain", "history", "lifecycle", "status", "wait-for")
@@ -23,6 +29,7 @@ _SUMMARIES = {
     "categories": "declare qBittorrent's download categories",
     "upload": "upload the library and uncategorized downloads to B2, with proof",
     "cleanup": "remove seeded torrents, their files and library links, once all is proven on B2",
+    "postprocess": "move what SABnzbd finished to where the *arr apps look, and tell them",
 }
 _DESCRIPTIONS = {
     "categories": """\
@@ -36,6 +43,11 @@ is written. With nothing pending no service is asked.""",
 Removes torrents past their seeding time, then their files, their hard links in the library, their
 markers and the folders that this empties. A file goes only if the remote confirms its size and
 SHA-1 in this very run. What cannot be looked at is kept.""",
+    "postprocess": """\
+Moves each download that SABnzbd's history calls completed to the folder of its category, once, and
+tells the *arr app of it. For a SABnzbd in a container on a share where its own renames fail. Finds
+the files in _UNPACK_ folders that a failed rename left, never takes what is still worked on, and
+reports what failures leave behind. What it does not move it names, with the reason.""",
 }
 
 _STATUS = """\
@@ -221,6 +233,18 @@ def _add_job_options(parser: argparse.ArgumentParser, verb: str) -> None:
             default=Seconds.parse("60s"),
             metavar="DURATION",
             help="how long qBittorrent may take to answer (default: 60s)",
+        )
+    if verb == "postprocess":
+        parser.add_argument(
+            "--adopt",
+            type=os.path.abspath,
+            metavar="PATH",
+            help="move this folder, though SABnzbd calls its job failed or knows none: look first",
+        )
+        parser.add_argument(
+            "--sweep",
+            action="store_true",
+            help="delete unfinished jobs that SABnzbd does not know, untouched for 7 days",
         )
     if verb == "cleanup":
         parser.add_argument(

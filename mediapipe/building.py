@@ -16,6 +16,7 @@ from mediapipe.errors import ConfigError
 
 if TYPE_CHECKING:
     from mediapipe.adapters.arr import Arr
+    from mediapipe.adapters.arr_import import ArrImport
     from mediapipe.adapters.qbittorrent import Qbittorrent
     from mediapipe.config import ArrConfig, JellyfinConfig, SabnzbdConfig
     from mediapipe.ports import Listener
@@ -84,6 +85,19 @@ def arr(name: str, settings: ArrConfig, *, waiting: bool = False) -> Arr:
     if not settings.api_key_file:
         raise ConfigError(f"{key} is blank", hint="its API knows nobody without a key")
     return Arr(name, settings, _file(settings.api_key_file, key), waiting=waiting)
+
+
+def usenet(context: Context) -> Sabnzbd | None:
+    """Build the client of SABnzbd; None where there is none, or no key for it is configured."""
+    settings = context.config.sabnzbd
+    return sabnzbd(settings) if settings and settings.api_key_file else None
+
+
+def importer(context: Context, name: str) -> ArrImport:
+    """Build what tells `[arr.NAME]` of downloads; as `arr`."""
+    from mediapipe.adapters.arr_import import ArrImport
+
+    return ArrImport(arr(name, context.config.arr[name]))
 
 
 def mounted(context: Context) -> Mounted:

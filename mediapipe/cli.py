@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mediapipe.ports import Tell
     from mediapipe.runner import Report
 
-
 _STANDARD = 2
 
 
@@ -54,6 +53,11 @@ def upload() -> NoReturn:
 def cleanup() -> NoReturn:
     """Run `qbt-cleanup`."""
     _exit(functools.partial(arguments.parse_job, "cleanup"))
+
+
+def postprocess() -> NoReturn:
+    """Run `sab-postprocess`."""
+    _exit(functools.partial(arguments.parse_job, "postprocess"))
 
 
 def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
@@ -141,7 +145,14 @@ def _run_job(options: Namespace) -> int:
     tell = Log(arguments.UNITS.get(options.verb, "mediapipe"), verbose=options.verbose)
     tell("job.started", level="debug", job=options.verb, dry_run=options.dry_run)
     started, clock = time.time(), time.monotonic()
-    with opened(state, options.verb, dry_run=options.dry_run) as history:
+
+    def first() -> None:
+        if options.verb == "postprocess":
+            from mediapipe import spool
+
+            spool.take(config.sabnzbd, state, tell)
+
+    with opened(state, options.verb, dry_run=options.dry_run, first=first) as history:
 
         def remember(outcome: str, counts: tuple[int, int, int], reason: str | None) -> None:
             seconds = time.monotonic() - clock
@@ -240,6 +251,17 @@ def _cleanup(options: Namespace, context: Context) -> Report:
     )
 
 
+def _postprocess(options: Namespace, context: Context) -> Report:
+    from mediapipe.jobs import postprocess
+
+    return postprocess.run(
+        context,
+        _building().usenet(context),
+        functools.partial(_building().importer, context),
+        postprocess.Options(options.adopt or "", options.sweep),
+    )
+
+
 def _restore(options: Namespace, context: Context) -> Report:
     from mediapipe.jobs import restore
 
@@ -270,6 +292,7 @@ _JOBS: dict[str, Callable[[Namespace, Context], Report]] = {
     "upload": _upload,
     "cleanup": _cleanup,
     "restore": _restore,
+    "postprocess": _postprocess,
 }
 _VERBS: dict[str, Callable[[Namespace], int]] = {
     **dict.fromkeys(_JOBS, _run_job),

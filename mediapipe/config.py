@@ -133,6 +133,7 @@ class SabnzbdConfig:
             "*": AbsPath("/mnt/storage/data/usenet/other"),
         }
     )
+    arr: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

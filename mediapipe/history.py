@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe import database
 from mediapipe.file_lists import FileLists
+from mediapipe.moves import Moves
 from mediapipe.records import Intent, Pause, Proof, Proven, Wanted
 from mediapipe.runs import storable
 from mediapipe.sightings import Sightings
@@ -25,7 +26,7 @@ _MAX_STEP = 1800
 has not seeded for a week."""
 
 
-class History(Sightings, FileLists):
+class History(Sightings, FileLists, Moves):
     """The open database. Every write is committed, durably, before the method returns."""
 
     # proofs

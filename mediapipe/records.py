@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,3 +110,29 @@ class Run:
     failed: int
     kept: int
     reason: str | None
+
+
+@dataclass(frozen=True)
+class Move:
+    """How far a download of SABnzbd's is on its way; each is moved once."""
+
+    id: str
+    """nzo_id."""
+    name: str
+    """As SABnzbd calls it."""
+    source: str
+    """What is moved, as this host sees it."""
+    inode: int
+    """Its number: another job may get the same path later."""
+    target: str
+    """Where it goes; once it is moved, where it lies."""
+    state: Literal["begun", "moved", "ended"]
+    """moved: the app is still to be told. ended: it was, or none is configured."""
+    stage: tuple[str, str, int] | None
+    """The newest stage of the move itself: kind, path, inode."""
+    app: str
+    """The [arr.NAME] that is told; empty for none."""
+    moment: float
+    """Epoch seconds of the last change."""
+    error: str = ""
+    """Why the last attempt failed, or what the app made of it; empty where all went well."""

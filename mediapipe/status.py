@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from mediapipe import latch
+from mediapipe import latch, usenet_status
 from mediapipe.plan import clock, duration, human, shown
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Status:
     wanted: Sequence[Wanted]
     proven: tuple[int, int]
     """Files and bytes."""
+    usenet: Mapping[str, Any] = field(default_factory=dict)
+    """What the last run of postprocess saw; empty where there was none."""
 
 
 def gather(
@@ -62,6 +64,7 @@ def gather(
         history.intents(),
         history.wanted(),
         history.proven(),
+        usenet=history.noted("postprocess"),
     )
 
 
@@ -89,6 +92,7 @@ def as_json(status: Status) -> dict[str, object]:
             {"name": one.name, "hash": one.hash, "paths": list(one.paths)} for one in status.wanted
         ],
         "proven": {"files": status.proven[0], "bytes": status.proven[1]},
+        "usenet": usenet_status.as_json(status.usenet),
     }
 
 
@@ -114,6 +118,7 @@ def as_text(status: Status) -> Iterator[str]:
     yield ""
     yield "proven to be on the remote"
     yield f"  {_count(files, 'file')}, {human(size)}"
+    yield from usenet_status.as_text(status.usenet, status.now)
 
 
 def _job(job: str, run: Run | None, status: Status) -> Iterator[str]:

@@ -53,6 +53,8 @@ class FakeArr:
         self.keys: list[str | None] = []
         """The X-Api-Key of each of them."""
         self.roots: list[str] = []
+        self.result, self.looks = "unsuccessful", 0
+        """How each command ends, after it was looked at so often."""
         self.items: dict[str, list[dict[str, Any]]] = {}
         """Resource → what it has of it."""
         self._config = config
@@ -157,15 +159,23 @@ class FakeArr:
             return 200, found
         for one in found:
             if str(one["id"]) == number:
-                return 200, one
+                return 200, self._in_time(one) if name == "command" else one
         return 404, {"message": "NotFound"}
 
     def _command(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Take every command; how it went is told later."""
         done = self.items.setdefault("command", [])
         new = {"id": len(done) + 1, "name": data["name"], "body": data}
-        done.append({**new, "status": "completed", "result": "unsuccessful"})
+        done.append({**new, "status": "completed", "result": self.result, "looks": self.looks})
         return {**new, "status": "queued", "result": "unknown"}
+
+    def _in_time(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Give a command as it is for now."""
+        stored = self.items["command"][command["id"] - 1]
+        if stored.get("looks", 0) <= 0:
+            return command
+        stored["looks"] -= 1
+        return {**command, "status": "started", "result": "unknown"}
 
     def _monitor(self, resource: str, data: Mapping[str, Any]) -> list[dict[str, Any]]:
         wanted = data.get("episodeIds", data.get("movieIds"))

@@ -81,9 +81,10 @@ def test_before_the_first_run_there_is_nothing_to_tell(box: Box) -> None:
     assert told == {
         "jobs": {
             job: {"last": None, "last_good": None, "looked": None}
-            for job in ("categories", "upload", "cleanup")
+            for job in ("categories", "upload", "cleanup", "postprocess")
         },
         "held_up": [], "deletions_begun": [], "wanted": [], "proven": {"files": 0, "bytes": 0},
+        "usenet": None,
     }  # fmt: skip
     assert shown.count("no run yet") == 3
     assert not box.state.exists()

@@ -23,21 +23,24 @@ renaming hashing readback early sending extracting proving telling
 listing claims surroundings holdings judging confirming folders deletion removing
 clearing sources restoring step
 proofs abandoned companions unheld copies linking placing moving
+shapes remains finished delivering usenet spool
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
-plan ports bucket errors records titles |                                                     |
+plan ports bucket errors records titles usenet |                                |
 units names places streams owner lifecycle |                                    |
 disk disk.*          | errors plan disk.*                                       |
 config               | places units                                             |
-config_load          | config errors units                                      |
+config_sabnzbd       |                                                          |
+config_load          | config config_sabnzbd errors units                       |
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
-runs                 | records                                                  |
+runs moves           | records runs                                             |
 sightings file_lists | records runs                                             |
-history              | database errors file_lists records runs sightings        |
+history              | database errors file_lists moves records runs sightings  |
+spool                | errors history plan usenet                               |
 audit                | plan                                                     |
 changes              | audit plan                                               |
 sources              | audit changes layout records                             |
@@ -54,6 +57,7 @@ adapters.qbittorrent | ports config errors layout plan units adapters.*         
 adapters.http        | errors                                                   | httpx
 adapters.arr         | config errors resilient_arr                              |
 adapters.arr_library | adapters.arr config errors layout titles                 |
+adapters.sabnzbd     | adapters.http errors usenet                              |
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |
@@ -63,7 +67,8 @@ report               | plan streams                                             
 log                  | streams                                                  | structlog
 idle                 | . disk.* places streams cli                              |
 arguments            | . errors units                                           |
-status               | latch plan                                               |
+usenet_status        | plan                                                     |
+status               | latch plan usenet_status                                 |
 explanation          | plan runner                                              |
 verdicts             | explanation judging layout names plan                    |
 subjects             | explanation layout names errors records disk.*           |

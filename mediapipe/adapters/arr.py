@@ -81,6 +81,12 @@ class Arr:
             found: dict[str, Any] = self._client.request("GET", path, dict)
             return found
 
+    def create(self, path: str, data: object) -> dict[str, Any]:
+        """Post data; gives what was made of it."""
+        with self._ours():
+            found: dict[str, Any] = self._client.request("POST", path, dict, data=data)
+            return found
+
     def change(self, path: str, data: object) -> None:
         """Put data."""
         with self._ours():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.machine import CHECKOUT, Machine, why_impossible
+from tests.systemd.box import MediaBox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,3 +60,18 @@ def installed(machine: Machine, staged: Path) -> Machine:
     machine.run("systemd-sysusers", "/usr/local/lib/sysusers.d/mediapipe.conf")
     machine.run("systemd-tmpfiles", "--create", "/usr/local/lib/tmpfiles.d/mediapipe.conf")
     return machine
+
+
+@pytest.fixture(scope="session")
+def _box(installed: Machine) -> MediaBox:
+    box = MediaBox(installed)
+    box.set_up()
+    return box
+
+
+@pytest.fixture
+def box(_box: MediaBox) -> Iterator[MediaBox]:
+    """A configured media box; what a test adds to units and library is taken away after it."""
+    _box.configure()
+    yield _box
+    _box.reset()

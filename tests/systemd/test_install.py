@@ -93,7 +93,7 @@ def test_uninstall_leaves_what_is_not_ours(staged: Path, tmp_path: Path) -> None
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    command = [CHECKOUT / "scripts/uninstall.sh", "/usr/local", root]
+    command = [str(CHECKOUT / "scripts/uninstall.sh"), "/usr/local", str(root)]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "uninstalled" in told
     assert paths(root) == set(own)

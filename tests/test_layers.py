@@ -66,7 +66,9 @@ progress             | plan                                                     
 report               | plan streams                                             |
 log                  | streams                                                  | structlog
 idle                 | . disk.* places streams cli                              |
-arguments            | . errors units                                           |
+writing              | config disk.* errors                                     |
+logs                 | adapters.process errors                                  |
+arguments            | . errors logs units                                      |
 usenet_status        | plan                                                     |
 status               | latch plan usenet_status                                 |
 explanation          | plan runner                                              |

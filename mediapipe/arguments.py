@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from mediapipe import __version__
+from mediapipe import __version__, mount_arguments
 from mediapipe.errors import UsageError
 from mediapipe.units import Seconds
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
 """Verb → the console script and systemd unit that people type."""
 
-INQUIRIES = ("config check", "explain", "history", "lifecycle", "status", "wait-for")
+INQUIRIES = (
+    *("config check", "explain", "history", "lifecycle", "status", "wait-for"),
+    *mount_arguments.VERBS,
+)
 """The verbs that are no jobs."""
 
 _SUMMARIES = {
@@ -179,6 +183,15 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
         help="how long it may take; a plain number is of seconds (default: 60s)",
     )
     _add_config(wait)
+    mount_arguments.add(functools.partial(_add_inquiry, verbs))
+
+
+def _add_inquiry(
+    verbs: argparse._SubParsersAction[_Parser], verb: str, summary: str, description: str
+) -> _Parser:
+    parser = _add_verb(verbs, verb, summary, description)
+    _add_config(parser)
+    return parser
 
 
 def _add_verb(

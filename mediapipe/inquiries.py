@@ -214,6 +214,13 @@ def wait_for(options: Namespace) -> int:
     return waiting.wait_for(options)
 
 
+def mount(options: Namespace) -> int:
+    """Mount the remote, as `mounting` has it."""
+    from mediapipe import mounting
+
+    return mounting.mount(options)
+
+
 def _folder(config: Config) -> str:
     """Give the folder of the bucket that all of ours lie in: `media/`, or "" for the bucket."""
     from mediapipe import layout
@@ -241,6 +248,7 @@ VERBS: dict[str, Callable[[Namespace], int]] = {
     "explain": explain,
     "history": history,
     "lifecycle": lifecycle,
+    "mount": mount,
     "status": status,
     "wait-for": wait_for,
 }

@@ -18,7 +18,7 @@ for service in "$units"/*.service; do
         echo "$(basename "$service"): ExecStart= does not point below PREFIX/bin" >&2
         exit 1
     }
-    sed 's,^\(Exec[A-Za-z]*=\)/usr/local/bin/[^ ]*,\1/bin/true,' "$service" >"$service.new"
+    sed 's,^\(Exec[A-Za-z]*=[-+!:@]*\)/usr/local/bin/[^ ]*,\1/bin/true,' "$service" >"$service.new"
     mv "$service.new" "$service"
 done
 

@@ -54,6 +54,7 @@ adapters.qbittorrent | ports config errors layout plan units adapters.*         
 adapters.http        | errors                                                   | httpx
 adapters.arr         | config errors resilient_arr                              |
 adapters.arr_library | adapters.arr config errors layout titles                 |
+adapters.rclone_mount | adapters.* config disk.* errors                         |
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |
@@ -62,12 +63,14 @@ progress             | plan                                                     
 report               | plan streams                                             |
 log                  | streams                                                  | structlog
 idle                 | . disk.* places streams cli                              |
-arguments            | . errors units                                           |
+mount_arguments      |                                                          |
+arguments            | . errors mount_arguments units                           |
 status               | latch plan                                               |
 explanation          | plan runner                                              |
 verdicts             | explanation judging layout names plan                    |
 subjects             | explanation layout names errors records disk.*           |
 explain              | * jobs.*                                                 |
+mounting             | * adapters.* disk.*                                      |
 waiting              | * adapters.* disk.*                                      |
 inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |

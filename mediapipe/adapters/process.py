@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe.errors import ConfigError, Unavailable
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _GRACE = 30.0
 """Seconds between TERM and KILL: rclone cancels its unfinished large file in less than one."""
+_KILLED = 5.0
+"""Seconds after KILL: who waits for a FUSE server that hangs cannot even be killed."""
 _TAIL = 1 << 20
 _RCLONE_KEPT = {
     "RCLONE_CONFIG",
@@ -46,6 +48,7 @@ def run(
     on_output: Callable[[bytes], None] | None = None,
     watch: Callable[[], bool] | None = None,
     largest_file: int | None = None,
+    grace: float = _GRACE,
 ) -> Ended:
     """Run a child to its end.
 
@@ -53,10 +56,10 @@ def run(
     `timeout` is in seconds without such a line (without `on_line`: without a byte of output).
     `on_output` gets each line of standard output, which is not kept then.
     `watch` is called about every second, tells the same in another way, and may raise. No file
-    that the child writes grows beyond `largest_file` bytes. Raises Unavailable where the child
-    stalls, ConfigError where it cannot be started.
+    that the child writes grows beyond `largest_file` bytes. A child that is told to end has `grace`
+    seconds for it. Raises Unavailable where it stalls, ConfigError where it cannot be started.
     """
-    with _started(command, largest_file) as child:
+    with _started(command, largest_file, grace) as child:
         output = bytearray()
         lines = _Lines(on_line)
         answers = _Answers(output, on_output)
@@ -181,9 +184,21 @@ class _Lines:
         return self._tail.decode(errors="replace").strip()
 
 
+def become(command: Sequence[str]) -> NoReturn:
+    """Become this program, which keeps our process and systemd's ear (NOTIFY_SOCKET).
+
+    Raises ConfigError where it cannot be started.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and so would the program
+    try:
+        os.execvpe(command[0], [*command], _environment("NOTIFY_SOCKET"))  # noqa: S606
+    except OSError as error:
+        raise ConfigError(f"cannot start {command[0]}: {error.strerror}") from None
+
+
 @contextlib.contextmanager
 def _started(
-    command: Sequence[str], largest_file: int | None = None
+    command: Sequence[str], largest_file: int | None = None, grace: float = _GRACE
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a child in a group of its own, and end the group on the way out, however that is.
 
@@ -210,7 +225,7 @@ def _started(
         yield child
     finally:
         try:
-            _end(child)
+            _end(child, grace)
         finally:
             for stream in (child.stdout, child.stderr):
                 if stream is not None:
@@ -223,7 +238,7 @@ def _with(program: str, *options: str) -> tuple[str, ...]:
     return (found, *options) if found else ()
 
 
-def _environment() -> dict[str, str]:
+def _environment(*kept: str) -> dict[str, str]:
     """Give a child our environment, without what would make it another program than we know.
 
     `RCLONE_…` sets any option and any remote of rclone: one forgotten line in a shell could send
@@ -233,11 +248,12 @@ def _environment() -> dict[str, str]:
     return {
         key: value
         for key, value in os.environ.items()
-        if key != "NOTIFY_SOCKET" and (not key.startswith("RCLONE_") or key in _RCLONE_KEPT)
+        if key in kept
+        or (key != "NOTIFY_SOCKET" and (not key.startswith("RCLONE_") or key in _RCLONE_KEPT))
     }
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes], grace: float) -> None:
     """End a child's group: TERM, and KILL for what has not gone after the grace time.
 
     Where the child has ended in order and closed its pipes, nothing is left to end. A signal to us
@@ -249,10 +265,11 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         if child.poll() is None:
             _signal(child, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_GRACE)
+                child.wait(grace)
     finally:
         _signal(child, signal.SIGKILL)
-        child.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(_KILLED)
 
 
 def _signal(child: subprocess.Popen[bytes], sign: signal.Signals) -> None:

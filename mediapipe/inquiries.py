@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mediapipe import mount_arguments
 from mediapipe.config_load import load
 from mediapipe.errors import ConfigError, Refused, Unavailable
 from mediapipe.places import find, state_folder
@@ -214,11 +215,17 @@ def wait_for(options: Namespace) -> int:
     return waiting.wait_for(options)
 
 
-def mount(options: Namespace) -> int:
-    """Mount the remote, as `mounting` has it."""
-    from mediapipe import mounting
+def _around_the_mount(options: Namespace) -> int:
+    """Do what the commands around the mount do; `mount` itself stays until it is ended."""
+    from mediapipe import cached, mounting, remote_listing, warming
 
-    return mounting.mount(options)
+    verbs = {
+        "cache": cached.cache,
+        "ls": remote_listing.ls,
+        "mount": mounting.mount,
+        "warm": warming.warm,
+    }
+    return verbs[options.verb](options)
 
 
 def _folder(config: Config) -> str:
@@ -248,7 +255,7 @@ VERBS: dict[str, Callable[[Namespace], int]] = {
     "explain": explain,
     "history": history,
     "lifecycle": lifecycle,
-    "mount": mount,
     "status": status,
     "wait-for": wait_for,
+    **dict.fromkeys(mount_arguments.VERBS, _around_the_mount),
 }

@@ -21,7 +21,7 @@ PATIENCE = 60.0
 SCRIPT = str(Path(sys.executable).parent / "mediapipe")
 NOBODY = "http://127.0.0.1:9"
 # one chunk of 1 MiB: what is not asked for is not read
-MOUNT = {
+MOUNT: dict[str, Any] = {
     "vfs_cache_min_free_space": "1M", "vfs_cache_max_size": "1G", "allow_other": False,
     "dir_cache_time": "1h", "buffer_size": "0", "vfs_read_ahead": "0",
     "vfs_read_chunk_size": "1M", "vfs_read_chunk_streams": 0,
@@ -40,7 +40,8 @@ class MountedBox:
         self.ready = folder / "notify"
         self.process: subprocess.Popen[bytes] | None = None
         rclone = {"mount_point": str(self.point), "rc_addr": f"{HOST}:{self.port}"}
-        self.box.write_config(rclone=rclone, **{"rclone.mount": {**MOUNT, **mount}})
+        sections = {"rclone": rclone, "rclone.mount": {**MOUNT, **mount}}
+        self.box.write_config(**sections)
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +51,7 @@ class MountedBox:
         self.signal(signal.SIGKILL)
         if self.process is not None:
             self.process.wait(PATIENCE)
-        for _ in range(self.layers()):
+        for _layer in range(self.layers()):
             subprocess.run(["fusermount3", "-u", "-z", str(self.point)], check=False)
 
     @property

@@ -70,7 +70,8 @@ explanation          | plan runner                                              
 verdicts             | explanation judging layout names plan                    |
 subjects             | explanation layout names errors records disk.*           |
 explain              | * jobs.*                                                 |
-mounting             | * adapters.* disk.*                                      |
+addresses            | config errors layout                                     |
+mounting remote_listing cached warming | * adapters.* disk.*                    |
 waiting              | * adapters.* disk.*                                      |
 inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediapipe import layout
 from mediapipe.adapters import b2_bucket, b2_names, process, rclone_fetch, rclone_log
-from mediapipe.adapters.rclone_program import Program
+from mediapipe.adapters.rclone_program import ONCE, Program
 from mediapipe.errors import ConfigError, MediapipeError, Unavailable
 from mediapipe.ports import Copied, RemoteObject
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from mediapipe.ports import Range, Watcher
 
 _LOOK_TIMEOUT = 300.0
-_ONCE = ("--retries", "1", "--low-level-retries", "3", "--timeout", "60s", "--contimeout", "15s")
-"""For questions: an answer that does not come soon is none, and the next run asks again."""
 _CHECKERS = "32"
 """Objects that are looked up at the same time: each costs a round trip, and nothing else."""
 _TRAVERSE_FROM = 100
@@ -135,7 +133,7 @@ class Rclone:
             # fmt: off
             commands = [
                 [*self._program.command("lsjson"), "-R", "--hash", "--files-only", "--no-traverse",
-                 "--no-mimetype", "--no-modtime", "--checkers", _CHECKERS, "--use-json-log", *_ONCE,
+                 "--no-mimetype", "--no-modtime", "--checkers", _CHECKERS, "--use-json-log", *ONCE,
                  *lists.enter_context(self._program.listed(asked[first : first + share])),
                  self.address("")]
                 for first in range(0, len(asked), share)
@@ -168,7 +166,7 @@ class Rclone:
         # fmt: off
         ended = process.run(
             [*self._program.command("lsjson"), "-R", "--hash", "--files-only", "--fast-list",
-             "--no-mimetype", "--no-modtime", "--use-json-log", *_ONCE, self.address(prefix)],
+             "--no-mimetype", "--no-modtime", "--use-json-log", *ONCE, self.address(prefix)],
             timeout=_LOOK_TIMEOUT, on_output=take,
         )
         # fmt: on
@@ -184,7 +182,7 @@ class Rclone:
             # fmt: off
             commands = [
                 [*self._program.command("cat"), "--offset", str(one.offset),
-                 "--count", str(one.count), "--no-traverse", "--use-json-log", *_ONCE,
+                 "--count", str(one.count), "--no-traverse", "--use-json-log", *ONCE,
                  *lists.enter_context(self._program.listed([one.name])), self.address("")]
                 for one in ranges
             ]
@@ -199,7 +197,7 @@ class Rclone:
         """Copy objects to other names (target → source) on the remote itself, one child each."""
         # fmt: off
         commands = [
-            [*self._program.command("copyto"), "--checksum", "--use-json-log", *_ONCE,
+            [*self._program.command("copyto"), "--checksum", "--use-json-log", *ONCE,
              self.address(source), self.address(target)]
             for target, source in sources.items()
         ]
@@ -217,7 +215,7 @@ class Rclone:
             # fmt: off
             ended = process.run(
                 [*self._program.command("delete"), "--b2-hard-delete=false", "--no-traverse",
-                 "--use-json-log", *_ONCE, *listed, self.address("")],
+                 "--use-json-log", *ONCE, *listed, self.address("")],
                 timeout=_LOOK_TIMEOUT,
             )
             # fmt: on
@@ -229,7 +227,7 @@ class Rclone:
         bucket, folder = b2_names.bucket_and_folder(self._config.remote)
         # fmt: off
         ended = process.run(
-            [*self._program.command("backend"), "lifecycle", bucket, "--use-json-log", *_ONCE],
+            [*self._program.command("backend"), "lifecycle", bucket, "--use-json-log", *ONCE],
             timeout=_LOOK_TIMEOUT,
         )
         # fmt: on
@@ -256,7 +254,7 @@ class Rclone:
             # fmt: off
             ended = process.run(
                 [*self._program.command("lsf"), "--max-depth", "1", "--dirs-only", "--use-json-log",
-                 *_ONCE, place],
+                 *ONCE, place],
                 timeout=_LOOK_TIMEOUT,
             )
             # fmt: on

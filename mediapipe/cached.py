@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
 
-    from mediapipe.adapters.vfs_cache import Cache, Item
-
 _INTERVAL = 2.0
 """Seconds between two pictures."""
 _MOST = 20
@@ -33,10 +31,10 @@ _CLEAR = "\x1b[H\x1b[2J"
 class Picture:
     """What is told; of rclone's own lists the fields are rclone's."""
 
-    cache: Cache
+    cache: vfs_cache.Cache
     free: int
     """Bytes on the disk of the cache."""
-    items: Sequence[Item]
+    items: Sequence[vfs_cache.Item]
     traffic: dict[str, Any]
     """rclone's core/stats."""
     finished: Sequence[dict[str, Any]]
@@ -136,6 +134,6 @@ def _finished(one: dict[str, Any]) -> str:
     return f"{when:>9}  {human(int(one.get('bytes') or 0)):>9}    {_name(one)}{failure}"
 
 
-def _item(item: Item) -> str:
+def _item(item: vfs_cache.Item) -> str:
     share = 100 * item.held // item.size if item.size else 100
     return f"{share:>7} %  {human(item.held):>9}    {shown(item.name)}"

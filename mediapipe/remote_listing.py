@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
 
-    from mediapipe.adapters.rclone_list import Entry
-
 
 def ls(options: Namespace) -> int:
     """List a folder of the remote; raises UsageError where nothing is called so."""
@@ -55,7 +53,7 @@ def ls(options: Namespace) -> int:
     return 0
 
 
-def as_text(entries: Sequence[Entry]) -> Iterator[str]:
+def as_text(entries: Sequence[rclone_list.Entry]) -> Iterator[str]:
     """Give a line for each entry, and one with what they come to."""
     for one in entries:
         if one.size is None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mediapipe import addresses
+from mediapipe.adapters import mounted as below
 from mediapipe.adapters import vfs_cache
 from mediapipe.adapters.b2_names import as_mount_shows
-from mediapipe.adapters.mounted import Mounted
 from mediapipe.adapters.rc import RemoteControl
 from mediapipe.config_load import load
 from mediapipe.errors import ActionFailed, MediapipeError, Stopped, Unavailable
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-    from mediapipe.adapters.mounted import Found
-    from mediapipe.adapters.vfs_cache import Cache
     from mediapipe.ports import Watcher
 
 _INTERVAL = 10.0
@@ -66,7 +64,7 @@ def warm(options: Namespace) -> int:
     names = [addresses.name_of(path, config, os.getcwd()) for path in options.paths]
     become_owner(state)
     point = config.rclone.mount_point
-    mounted = Mounted(point)
+    mounted = below.Mounted(point)
     mounted.demand()
     control = RemoteControl(config.rclone.rc_addr, state)
     vfs_cache.ask(control)
@@ -89,7 +87,7 @@ def warm(options: Namespace) -> int:
     return told.status
 
 
-def why_not(need: int, cache: Cache, held: int, free: int) -> str:
+def why_not(need: int, cache: vfs_cache.Cache, held: int, free: int) -> str:
     """Tell why so many bytes do not fit beside the `held` ones, or give an empty string."""
     if cache.largest is not None and need > cache.largest - held:
         left = human(max(cache.largest - held, 0))
@@ -100,7 +98,7 @@ def why_not(need: int, cache: Cache, held: int, free: int) -> str:
     return ""
 
 
-def warm_all(files: Sequence[Found], reader: _Reader, told: Told) -> None:
+def warm_all(files: Sequence[below.Found], reader: _Reader, told: Told) -> None:
     """Read file after file, each where it fits at that moment; what is left is told as skipped."""
     reader.begin(files)
     left = {reader.name(one): "not begun" for one in files}
@@ -129,19 +127,19 @@ class _Reader:
     """Reads files, and shows how far it is."""
 
     def __init__(
-        self, point: str, mounted: Mounted, control: RemoteControl, watch: Watcher
+        self, point: str, mounted: below.Mounted, control: RemoteControl, watch: Watcher
     ) -> None:
         self._point, self._mounted, self._control, self._watch = point, mounted, control, watch
         self._total = self._files = self._done = self._sent = 0
         self._started = self._shown = time.monotonic()
 
-    def name(self, one: Found) -> str:
+    def name(self, one: below.Found) -> str:
         return os.path.relpath(one.path, self._point)
 
-    def begin(self, files: Sequence[Found]) -> None:
+    def begin(self, files: Sequence[below.Found]) -> None:
         self._files, self._total = len(files), sum(one.size for one in files)
 
-    def why_not(self, one: Found) -> str:
+    def why_not(self, one: below.Found) -> str:
         """Look how much of it is missing, and whether that fits now."""
         cache = vfs_cache.ask(self._control)
         items = {item.name: item.held for item in cache.items()}
@@ -152,7 +150,7 @@ class _Reader:
             self._total -= one.size
         return reason
 
-    def read(self, one: Found) -> None:
+    def read(self, one: below.Found) -> None:
         cache = vfs_cache.ask(self._control)
         read = 0
 
@@ -170,7 +168,7 @@ class _Reader:
         self._mounted.read(one.path, take)
         self._done += 1
 
-    def _show(self, one: Found, read: int, now: float) -> None:
+    def _show(self, one: below.Found, read: int, now: float) -> None:
         rate = self._sent / (now - self._started)
         left = max(self._total - self._sent, 0) / rate if rate else None
         at = Transfer(self.name(one), one.size, read)

@@ -63,8 +63,10 @@ progress             | plan                                                     
 report               | plan streams                                             |
 log                  | streams                                                  | structlog
 idle                 | . disk.* places streams cli                              |
+writing              | config disk.* errors                                     |
+logs                 | adapters.process errors                                  |
 mount_arguments      |                                                          |
-arguments            | . errors mount_arguments units                           |
+arguments            | . errors logs mount_arguments units                      |
 status               | latch plan                                               |
 explanation          | plan runner                                              |
 verdicts             | explanation judging layout names plan                    |

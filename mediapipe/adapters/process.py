@@ -93,6 +93,16 @@ def run(
         return Ended(child.wait(), bytes(output), lines.tail())
 
 
+def become(command: Sequence[str]) -> NoReturn:
+    """Give this process to another program, with the terminal, and systemd's ear (NOTIFY_SOCKET).
+
+    Raises FileNotFoundError.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # we ignore it, and so would the program
+    environment = _environment("NOTIFY_SOCKET")
+    os.execvpe(command[0], [*command], environment)  # noqa: S606 - no shell is wanted
+
+
 def gather(
     commands: Sequence[Sequence[str]],
     *,
@@ -182,18 +192,6 @@ class _Lines:
 
     def tail(self) -> str:
         return self._tail.decode(errors="replace").strip()
-
-
-def become(command: Sequence[str]) -> NoReturn:
-    """Become this program, which keeps our process and systemd's ear (NOTIFY_SOCKET).
-
-    Raises ConfigError where it cannot be started.
-    """
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and so would the program
-    try:
-        os.execvpe(command[0], [*command], _environment("NOTIFY_SOCKET"))  # noqa: S606
-    except OSError as error:
-        raise ConfigError(f"cannot start {command[0]}: {error.strerror}") from None
 
 
 @contextlib.contextmanager

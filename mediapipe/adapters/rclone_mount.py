@@ -219,6 +219,8 @@ def demand_possible(config: RcloneConfig) -> None:
         raise ConfigError(
             f"there is no {_FUSE}", hint="modprobe fuse; a container has to be given it"
         )
+    if not os.access(_FUSE, os.R_OK | os.W_OK):
+        raise ConfigError(f"{_FUSE} may not be opened", hint=f"as root: chmod 0666 {_FUSE}")
     point = config.mount_point
     mend = f"as root: install -d -o $(id -un {os.geteuid()}) {point}"
     try:

@@ -89,6 +89,8 @@ def warm(options: Namespace) -> int:
 
 def why_not(need: int, cache: vfs_cache.Cache, held: int, free: int) -> str:
     """Tell why so many bytes do not fit beside the `held` ones, or give an empty string."""
+    if need <= 0:  # all of it is there
+        return ""
     if cache.largest is not None and need > cache.largest - held:
         left = human(max(cache.largest - held, 0))
         return f"{human(need)} do not fit: {left} are left of vfs_cache_max_size"

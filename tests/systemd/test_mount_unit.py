@@ -39,7 +39,9 @@ def mounted(box: MediaBox) -> Iterator[MediaBox]:
     machine = box.machine
     machine.sh(f"install -d -o media -g media {POINT}; echo user_allow_other >/etc/fuse.conf")
     # as udev makes it; this host's own is not to be changed
-    machine.sh("umount /dev/fuse 2>/dev/null || :; rm -f /dev/fuse; mknod -m 666 /dev/fuse c 10 229")
+    machine.sh(
+        "umount /dev/fuse 2>/dev/null || :; rm -f /dev/fuse; mknod -m 666 /dev/fuse c 10 229"
+    )
     box.configure(FLAGS)
     started = machine.run("systemctl", "start", MOUNT, status=None)
     assert started.returncode == 0, machine.messages(MOUNT)

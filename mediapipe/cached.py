@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mediapipe.adapters import vfs_cache
 from mediapipe.adapters.rc import RemoteControl
 from mediapipe.config_load import load
+from mediapipe.errors import Stopped
 from mediapipe.owner import become_owner
 from mediapipe.places import find, state_folder
 from mediapipe.plan import duration, human, shown
@@ -43,24 +45,29 @@ class Picture:
 
 def cache(options: Namespace) -> int:
     """Show the cache, once or until a signal; raises Unavailable where no mount answers."""
+    if not options.watch:
+        _show(options)
+        return 0
+    with contextlib.suppress(Stopped):  # as it is meant to end
+        while True:
+            _show(options)
+            time.sleep(_INTERVAL)
+    return 0
+
+
+def _show(options: Namespace) -> None:
     config = load(find(options.config))
     state = state_folder(config.paths.state)
     become_owner(state)
-    control = RemoteControl(config.rclone.rc_addr, state)
-    screen = sys.stdout.isatty() and not options.json
-    while True:
-        picture = look(control)
-        if options.json:
-            text = json.dumps(as_json(picture)) + "\n"
-        else:
-            text = "".join(f"{line}\n" for line in as_text(picture))
+    picture = look(RemoteControl(config.rclone.rc_addr, state))
+    if options.json:
+        text = json.dumps(as_json(picture)) + "\n"
+    else:
+        text = "".join(f"{line}\n" for line in as_text(picture))
         if options.watch:
-            text = f"{_CLEAR}{text}" if screen else text if options.json else f"{text}\n"
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        if not options.watch:
-            return 0
-        time.sleep(_INTERVAL)
+            text = f"{_CLEAR}{text}" if sys.stdout.isatty() else f"{text}\n"
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def look(control: RemoteControl) -> Picture:

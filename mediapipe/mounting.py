@@ -44,9 +44,10 @@ def mount(options: Namespace) -> int:
     people = rclone_mount.people(config.rclone)
     folder = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or state
     cache = os.environ.get("CACHE_DIRECTORY", "").split(":")[0] or _CACHE
+    logins = os.path.join(folder, rclone_mount.LOGINS)
+    words = rclone_mount.command(program, config.rclone, cache, logins)
+    rclone_mount.demand_flags(words)
     if options.show:
-        logins = os.path.join(folder, rclone_mount.LOGINS)
-        words = rclone_mount.command(program, config.rclone, cache, logins)
         sys.stdout.write(shlex.join(words) + "\n")
         return 0
     if rclone_mount.clear(point):
@@ -56,8 +57,7 @@ def mount(options: Namespace) -> int:
     # a missing bucket is an empty folder to rclone, and a refused key asked for without end
     Rclone(config.rclone, config.upload).demand_bucket()
     _free(config, state)
-    logins = rclone_mount.write_logins(state, folder, people)
-    words = rclone_mount.command(program, config.rclone, cache, logins)
+    rclone_mount.write_logins(state, logins, people)
     sys.stderr.flush()
     return process.become(words)
 

@@ -71,7 +71,10 @@ class RemoteControl:
                 f"no mount has been started: there is no {self._file}",
                 hint="systemctl start rclone-b2-mount",
             )
-        answer = self._post(command, b"", {}, login)
+        try:
+            answer = self._post(command, b"", {}, login)
+        except http.NotThere as error:
+            raise Unavailable(str(error), hint="systemctl start rclone-b2-mount") from None
         try:
             fields = json.loads(answer.content)
         except ValueError:

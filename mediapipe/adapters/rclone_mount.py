@@ -50,21 +50,27 @@ _LOGIN = re.compile(r"([^:\s]+):(\$2[abxy]?\$|\{SHA\}|\$apr1\$|\$1\$)\S+")
 """A line of htpasswd(1) with a hash that rclone reads."""
 
 
-def command(
-    program: Program, config: RcloneConfig, cache: str, logins: str | None = None
-) -> list[str]:
+def command(program: Program, config: RcloneConfig, cache: str, logins: str) -> list[str]:
     """Give the whole command line; `extra_args` come last, so that they win.
 
-    `cache` is the folder that rclone caches in, `logins` the file that `write_logins` wrote.
+    `cache` is the folder that rclone caches in, `logins` the file that `write_logins` writes.
     """
     # fmt: off
     return [
         *program.command("mount"), config.remote, config.mount_point, "--read-only",
         "--cache-dir", cache, *_flags(config.mount),
-        "--rc", "--rc-addr", config.rc_addr, "--rc-htpasswd", logins or LOGINS,
+        "--rc", "--rc-addr", config.rc_addr, "--rc-htpasswd", logins,
         *config.mount.extra_args,
     ]
     # fmt: on
+
+
+def demand_flags(words: Sequence[str]) -> None:
+    """Demand that rclone understands its command line; raises ConfigError with what it says."""
+    ended = process.run([*words, "--help"], timeout=60)
+    if ended.status != 0:
+        said = ended.errors.rpartition("Fatal error: ")[2]
+        raise ConfigError(f"rclone: {said}", hint="check [rclone.mount] and its extra_args")
 
 
 def _flags(mount: MountConfig) -> list[str]:
@@ -126,8 +132,8 @@ def people(config: RcloneConfig) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def write_logins(state: str, folder: str, lines: Sequence[str]) -> str:
-    """Make a new password for ourselves; gives the file in `folder` that rclone reads.
+def write_logins(state: str, logins: str, lines: Sequence[str]) -> None:
+    """Make a new password for ourselves; it and the logins of people go to what rclone reads.
 
     What the jobs read (`rc.json`) is there before rclone listens. Raises ConfigError.
     """
@@ -135,10 +141,8 @@ def write_logins(state: str, folder: str, lines: Sequence[str]) -> str:
     # a random password of 256 bits needs neither salt nor a slow hash
     digest = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
     ours = f"{USER}:{{SHA}}{base64.b64encode(digest).decode()}"
-    logins = os.path.join(folder, LOGINS)
     _write(logins, "".join(f"{line}\n" for line in (ours, *lines)))
     _write(os.path.join(state, rc.NAME), json.dumps({"user": USER, "password": password}) + "\n")
-    return logins
 
 
 def _write(path: str, text: str) -> None:
@@ -222,6 +226,9 @@ def demand_possible(config: RcloneConfig) -> None:
     if not os.access(_FUSE, os.R_OK | os.W_OK):
         raise ConfigError(f"{_FUSE} may not be opened", hint=f"as root: chmod 0666 {_FUSE}")
     point = config.mount_point
+    if (real := os.path.realpath(point)) != point:
+        # the kernel's table has the other name, by which a dead mount is found
+        raise ConfigError(f"{point} leads to {real}", hint=f'mount_point = "{real}"')
     mend = f"as root: install -d -o $(id -un {os.geteuid()}) {point}"
     try:
         os.makedirs(point, exist_ok=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -212,16 +212,22 @@ def test_a_bucket_that_is_not_there_is_not_mounted_as_an_empty_one(host: Mounted
         ("file in it", 78, "is not empty"),
         ("somebody at rc_addr", 75, "something listens at"),
         ("plain file", 78, "cannot mount at"),
+        ("a link", 78, "leads to"),
     ],
 )
-def test_what_is_in_the_way_is_told(spoil: str, status: int, words: str, host: MountedBox) -> None:
+def test_what_is_in_the_way_is_told(
+    spoil: str, status: int, words: str, host: MountedBox, b2: B2Server
+) -> None:
     if spoil == "file in it":
         host.point.mkdir()
         (host.point / "film.mkv").write_bytes(b"on this disk")
     elif spoil == "plain file":
         host.point.write_bytes(b"")
-    with socket.create_server(("127.0.0.1", host.port if "rc_addr" in spoil else 0)):
-        ended = host.command("mount")
+    elif spoil == "a link":
+        host.point.symlink_to(host.folder / "elsewhere")
+    elif spoil == "somebody at rc_addr":
+        host.box.write_config(rclone={"rc_addr": b2.url.removeprefix("http://")})
+    ended = host.command("mount")
     assert (ended.returncode, host.layers()) == (status, 0), ended.stderr
     assert words in ended.stderr
     assert "hint: " in ended.stderr
@@ -307,6 +313,44 @@ def items(host: MountedBox) -> list[dict]:
     return host.answer("cache")["items"]
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=True)
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_cache_disk_ends_no_film(tmp_path: Path, b2: B2Server, small_disk: Path) -> None:
+    films = {f"film {number}.mkv": os.urandom(14 * MIB) for number in range(3)}
+    for name, content in films.items():
+        b2.put(name, content)
+    with MountedBox(tmp_path / "box", b2, vfs_cache_min_free_space="6M") as host:
+        host.cache = small_disk / "cache"
+        host.start()
+        told = host.answer("warm", *films, status=3)
+        assert [one["path"] for one in told["warmed"]] == ["film 0.mkv"]
+        assert all(
+            "left above vfs_cache_min_free_space" in one["reason"] for one in told["skipped"]
+        )
+        for name, content in films.items():
+            assert (host.point / name).read_bytes() == content
+
+
+def test_a_remote_control_in_a_socket_survives_too(host: MountedBox) -> None:
+    # a path that a socket may have
+    with tempfile.TemporaryDirectory(prefix="mediapipe-") as folder:
+        address = f"unix://{folder}/rc.sock"
+        host.box.write_config(rclone={"rc_addr": address})
+        for _ in range(2):
+            host.start()
+            assert host.answer("cache")["cache"]["full"] is False
+            host.kill()
+        assert "does not run" in host.answer("cache", status=75)["reason"]
+
+
 def test_cache_is_watched_until_a_signal(host: MountedBox) -> None:
     host.start()
     command = [SCRIPT, "cache", "--watch", "--json"]
@@ -318,6 +362,26 @@ def test_cache_is_watched_until_a_signal(host: MountedBox) -> None:
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=PATIENCE)
     assert [one["outcome"] for one in pictures] == ["done", "done"]
+    assert running.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("mount", "words"),
+    [
+        ({"vfs_cache_mode": "fulll"}, 'invalid choice "fulll" from: off, minimal, writes, full'),
+        ({"extra_args": ["--no-such"]}, "unknown flag: --no-such"),
+    ],
+)
+@pytest.mark.parametrize("option", [[], ["--dry-run"]])
+def test_a_flag_that_rclone_does_not_know_is_told(
+    mount: dict, words: str, option: list[str], host: MountedBox
+) -> None:
+    host.box.write_config(**{"rclone.mount": mount})
+    ended = host.command("mount", *option)
+    assert ended.returncode == 78, ended.stderr
+    assert words in ended.stderr
+    assert "hint: check [rclone.mount]" in ended.stderr
+    assert not (host.box.state / "rc.json").exists()
 
 
 def test_an_upload_is_seen_in_the_mount_at_once(host: MountedBox) -> None:

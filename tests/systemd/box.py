@@ -47,11 +47,11 @@ B2 = f"""
 [Unit]
 Description=A B2 account in a folder
 [Service]
-ExecStart="{sys.executable}" -m mediapipe.testing.b2 --port {B2_PORT} --root /srv/b2
+ExecStart="%PYTHON" -m mediapipe.testing.b2 --port {B2_PORT} --root /srv/b2
 [Install]
 WantedBy=multi-user.target
 """
-START_QBITTORRENT = f"""
+START_QBITTORRENT = """
 import signal
 from pathlib import Path
 from mediapipe.testing.qbittorrent import QbittorrentServer
@@ -61,25 +61,28 @@ signal.signal(signal.SIGTERM, lambda *_: server.stop())
 with server:
     signal.pause()
 """
-QBITTORRENT = f"""
+QBITTORRENT = """
 [Unit]
 Description=qBittorrent
 [Service]
 ExecStartPre=/bin/sleep 2
-ExecStart="{sys.executable}" /srv/qbittorrent/start.py
+ExecStart="%PYTHON" /srv/qbittorrent/start.py
 """
 
 
 class MediaBox:
     """The installed machine with services around it, and short words for what tests do to it."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, python: str = sys.executable) -> None:
+        """`python` is an interpreter inside that has `mediapipe.testing`."""
         self.machine = machine
+        self._python = python
 
     def set_up(self) -> None:
         """Write units, folders, secrets and the configuration; start the B2 account."""
-        self.machine.write("/etc/systemd/system/b2.service", B2)
-        self.machine.write("/etc/systemd/system/qbittorrent-nox.service", QBITTORRENT)
+        for name, unit in (("b2", B2), ("qbittorrent-nox", QBITTORRENT)):
+            text = unit.replace("%PYTHON", self._python)
+            self.machine.write(f"/etc/systemd/system/{name}.service", text)
         self.machine.write("/srv/qbittorrent/start.py", START_QBITTORRENT)
         self.machine.sh(
             f"install -d -o media -g media {TV} {COMPLETED} {COMPLETED}/tv /srv/media/extracted"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,7 +125,7 @@ def test_an_outage_is_no_failure_and_a_mistake_is_one_without_restarts(box: Medi
             "Result": "exit-code", "ExecMainStatus": "78",
             "ActiveState": "failed", "NRestarts": "0",
         }, unit  # fmt: skip
-        machine.wait_for(lambda unit=unit: alerts(box, unit), what="the alert")
+        machine.wait_for(partial(alerts, box, unit), what="the alert")
         assert alerts(box, unit) == [f"told of {unit}: exit-code 78"]
     told = [one for one in machine.journal(UPLOAD) if "pahts" in str(one["MESSAGE"])]
     assert {one["PRIORITY"] for one in told} == {"3"}

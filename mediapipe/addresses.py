@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from mediapipe.config import Config
 
 
+def here() -> str:
+    """Give the current folder, or `/` where it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"
+
+
 def name_of(path: str, config: Config, here: str) -> str:
     """Give the name below the remote, "" for all of it; `here` is the current folder.
 

@@ -37,8 +37,8 @@ def mount(options: Namespace) -> int:
     point = config.rclone.mount_point
     become_owner(state)
     if options.unmount:
-        cleared = rclone_mount.clear(point)
-        sys.stdout.write(f"{point}: {'a dead mount was taken away' if cleared else 'nothing'}\n")
+        found = "a dead mount was taken away" if rclone_mount.clear(point) else "no dead mount"
+        sys.stdout.write(f"{point}: {found}\n")
         return 0
     program = Program(config.rclone)
     people = rclone_mount.people(config.rclone)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ def ls(options: Namespace) -> int:
     """List a folder of the remote; raises UsageError where nothing is called so."""
     config = load(find(options.config))
     become_owner(state_folder(config.paths.state))
-    name = addresses.name_of(options.path, config, os.getcwd())
+    name = addresses.name_of(options.path, config, addresses.here())
     place = layout.address(config.rclone.remote, name)
     entries = rclone_list.entries(Program(config.rclone), place, recursive=options.recursive)
     if not entries:

@@ -61,19 +61,18 @@ def warm(options: Namespace) -> int:
     """Warm files and folders; raises Unavailable where there is no mount, or no cache."""
     config = load(find(options.config))
     state = state_folder(config.paths.state)
-    names = [addresses.name_of(path, config, os.getcwd()) for path in options.paths]
+    names = [addresses.name_of(path, config, addresses.here()) for path in options.paths]
     become_owner(state)
     point = config.rclone.mount_point
     mounted = below.Mounted(point)
     mounted.demand()
-    control = RemoteControl(config.rclone.rc_addr, state)
-    vfs_cache.ask(control)
+    watch = watcher(_say, _INTERVAL)
+    reader = Reader(point, mounted, RemoteControl(config.rclone.rc_addr, state), watch)
     places = [os.path.join(point, as_mount_shows(name)) for name in names]
     told = Told()
-    watch = watcher(_say, _INTERVAL)
     started = time.monotonic()
     try:
-        warm_all(mounted.walk(places), _Reader(point, mounted, control, watch), told)
+        warm_all(mounted.walk(places), reader, told)
     except Stopped:
         told.trouble = Unavailable("stopped by a signal", hint="what was read stays in the cache")
     except MediapipeError as error:
@@ -100,7 +99,7 @@ def why_not(need: int, cache: vfs_cache.Cache, held: int, free: int) -> str:
     return ""
 
 
-def warm_all(files: Sequence[below.Found], reader: _Reader, told: Told) -> None:
+def warm_all(files: Sequence[below.Found], reader: Reader, told: Told) -> None:
     """Read file after file, each where it fits at that moment; what is left is told as skipped."""
     reader.begin(files)
     left = {reader.name(one): "not begun" for one in files}
@@ -110,12 +109,14 @@ def warm_all(files: Sequence[below.Found], reader: _Reader, told: Told) -> None:
             try:
                 reason = one.trouble or reader.why_not(one)
                 if not reason:
+                    left[name] = "begun, and not read to its end"
                     reader.read(one)
-                    told.warmed[name] = one.size
             except (ActionFailed, _FullError) as failure:
                 reason = str(failure)
             if reason:
                 told.skipped[name] = reason
+            else:
+                told.warmed[name] = one.size
             del left[name]
     finally:
         told.skipped.update(left)
@@ -125,25 +126,29 @@ class _FullError(Exception):
     """The disk has become full meanwhile."""
 
 
-class _Reader:
+class Reader:
     """Reads files, and shows how far it is."""
 
     def __init__(
         self, point: str, mounted: below.Mounted, control: RemoteControl, watch: Watcher
     ) -> None:
+        """See that there is a cache; raises as `vfs_cache.ask`."""
         self._point, self._mounted, self._control, self._watch = point, mounted, control, watch
         self._total = self._files = self._done = self._sent = 0
         self._started = self._shown = time.monotonic()
+        self._cache = vfs_cache.ask(control)
 
     def name(self, one: below.Found) -> str:
+        """Give its path below the mount point."""
         return os.path.relpath(one.path, self._point)
 
     def begin(self, files: Sequence[below.Found]) -> None:
+        """Take what all of it comes to."""
         self._files, self._total = len(files), sum(one.size for one in files)
 
     def why_not(self, one: below.Found) -> str:
         """Look how much of it is missing, and whether that fits now."""
-        cache = vfs_cache.ask(self._control)
+        self._cache = cache = vfs_cache.ask(self._control)
         items = {item.name: item.held for item in cache.items()}
         held = max(cache.held, sum(items.values()))
         reason = why_not(one.size - items.get(self.name(one), 0), cache, held, cache.free())
@@ -153,7 +158,7 @@ class _Reader:
         return reason
 
     def read(self, one: below.Found) -> None:
-        cache = vfs_cache.ask(self._control)
+        """Read a file that fits; raises ActionFailed, and _FullError where it fits no more."""
         read = 0
 
         def take(count: int) -> None:
@@ -164,7 +169,7 @@ class _Reader:
             if now - self._shown >= self._watch.interval:
                 self._shown = now
                 self._show(one, read, now)
-                if cache.free() < cache.kept_free:
+                if self._cache.free() < self._cache.kept_free:
                     raise _FullError("the disk is full meanwhile, and rclone drops other files")
 
         self._mounted.read(one.path, take)

@@ -112,7 +112,7 @@ class Mounted:
         if not layout.is_mounted(self._point):
             raise Unavailable(
                 f"nothing is mounted at {self._point}",
-                hint='start rclone-b2-mount.service; after_delete = "symlink" needs it',
+                hint="systemctl start rclone-b2-mount",
             )
 
     def walk(self, paths: Sequence[str]) -> tuple[Found, ...]:

@@ -305,7 +305,7 @@ def test_warm_ends_soon_and_tells_what_it_did(end: str, host: MountedBox, b2: B2
     told = json.loads(output)
     assert (running.returncode, told["outcome"]) == (75, "unavailable"), errors
     assert [one["path"] for one in told["warmed"]] == ["tv/Show/E2.mkv"]
-    assert told["skipped"] == [{"path": "zlarge.mkv", "reason": "not begun"}]
+    assert told["skipped"] == [{"path": "zlarge.mkv", "reason": "begun, and not read to its end"}]
     assert "stopped by a signal" in told["reason"]
 
 

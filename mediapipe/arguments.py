@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from mediapipe import __version__
+from mediapipe import __version__, mount_arguments
 from mediapipe.errors import UsageError
 from mediapipe.logs import SERVICES
 from mediapipe.units import Seconds
@@ -23,7 +24,10 @@ UNITS = {
 }
 """Verb → the console script and systemd unit that people type."""
 
-INQUIRIES = ("config check", "explain", "history", "lifecycle", "logs", "status", "wait-for")
+INQUIRIES = (
+    *("config check", "explain", "history", "lifecycle", "logs", "status", "wait-for"),
+    *mount_arguments.VERBS,
+)
 """The verbs that are no jobs."""
 
 _SUMMARIES = {
@@ -204,6 +208,15 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
         help="how long it may take; a plain number is of seconds (default: 60s)",
     )
     _add_config(wait)
+    mount_arguments.add(functools.partial(_add_inquiry, verbs))
+
+
+def _add_inquiry(
+    verbs: argparse._SubParsersAction[_Parser], verb: str, summary: str, description: str
+) -> _Parser:
+    parser = _add_verb(verbs, verb, summary, description)
+    _add_config(parser)
+    return parser
 
 
 def _add_logs(verbs: argparse._SubParsersAction[_Parser]) -> None:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mediapipe import writing
+from mediapipe import mount_arguments, writing
 from mediapipe.config_load import load
 from mediapipe.errors import ConfigError, Refused, Unavailable
 from mediapipe.places import find, state_folder
@@ -228,6 +228,19 @@ def wait_for(options: Namespace) -> int:
     return waiting.wait_for(options)
 
 
+def _around_the_mount(options: Namespace) -> int:
+    """Do what the commands around the mount do; `mount` itself stays until it is ended."""
+    from mediapipe import cached, mounting, remote_listing, warming
+
+    verbs = {
+        "cache": cached.cache,
+        "ls": remote_listing.ls,
+        "mount": mounting.mount,
+        "warm": warming.warm,
+    }
+    return verbs[options.verb](options)
+
+
 def _folder(config: Config) -> str:
     """Give the folder of the bucket that all of ours lie in: `media/`, or "" for the bucket."""
     from mediapipe import layout
@@ -258,4 +271,5 @@ VERBS: dict[str, Callable[[Namespace], int]] = {
     "logs": logs,
     "status": status,
     "wait-for": wait_for,
+    **dict.fromkeys(mount_arguments.VERBS, _around_the_mount),
 }

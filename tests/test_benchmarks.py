@@ -56,6 +56,18 @@ MOVE = {
     ],
     "across": MOVED,
 }
+MOUNT = [
+    "first byte of a film, 50 ms per call",
+    "a jump to four fifths of it, 50 ms per call",
+    "one cold reader of 8 MiB, 50 ms per call",
+    "2 cold readers of 8 MiB each, 50 ms per call",
+    "memory of rclone with 2 readers",
+]
+
+
+@pytest.mark.real
+def test_each_row_of_the_mount_benchmark_is_measured(tmp_path: Path) -> None:
+    assert measured("mount", "flags", tmp_path) == MOUNT
 
 
 @pytest.mark.real
@@ -88,7 +100,7 @@ def measured(name: str, part: str, folder: Path) -> list[str]:
     return [row[0] for row in cells]
 
 
-@pytest.mark.parametrize("name", ["upload", "cleanup", "move"])
+@pytest.mark.parametrize("name", ["upload", "cleanup", "mount", "move"])
 def test_a_part_that_is_none_is_refused(name: str) -> None:
     command = [sys.executable, str(FOLDER / f"{name}.py"), "speed"]
     ended = subprocess.run(command, capture_output=True, check=False)

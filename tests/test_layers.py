@@ -58,6 +58,7 @@ adapters.http        | errors                                                   
 adapters.arr         | config errors resilient_arr                              |
 adapters.arr_library | adapters.arr config errors layout titles                 |
 adapters.sabnzbd     | adapters.http errors usenet                              |
+adapters.rclone_mount | adapters.* config disk.* errors                         |
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |
@@ -68,13 +69,16 @@ log                  | streams                                                  
 idle                 | . disk.* places streams cli                              |
 writing              | config disk.* errors                                     |
 logs                 | adapters.process errors                                  |
-arguments            | . errors logs units                                      |
+mount_arguments      |                                                          |
+arguments            | . errors logs mount_arguments units                      |
 usenet_status        | plan                                                     |
 status               | latch plan usenet_status                                 |
 explanation          | plan runner                                              |
 verdicts             | explanation judging layout names plan                    |
 subjects             | explanation layout names errors records disk.*           |
 explain              | * jobs.*                                                 |
+addresses            | config errors layout                                     |
+mounting remote_listing cached warming | * adapters.* disk.*                    |
 waiting              | * adapters.* disk.*                                      |
 inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _GRACE = 30.0
 """Seconds between TERM and KILL: rclone cancels its unfinished large file in less than one."""
+_KILLED = 5.0
+"""Seconds after KILL: who waits for a FUSE server that hangs cannot even be killed."""
 _TAIL = 1 << 20
 _RCLONE_KEPT = {
     "RCLONE_CONFIG",
@@ -49,6 +51,7 @@ def run(
     on_output: Callable[[bytes], None] | None = None,
     watch: Callable[[], bool] | None = None,
     largest_file: int | None = None,
+    grace: float = _GRACE,
 ) -> Ended:
     """Run a child to its end.
 
@@ -56,10 +59,10 @@ def run(
     `timeout` is in seconds without such a line (without `on_line`: without a byte of output).
     `on_output` gets each line of standard output, which is not kept then.
     `watch` is called about every second, tells the same in another way, and may raise. No file
-    that the child writes grows beyond `largest_file` bytes. Raises Unavailable where the child
-    stalls, ConfigError where it cannot be started.
+    that the child writes grows beyond `largest_file` bytes. A child that is told to end has `grace`
+    seconds for it. Raises Unavailable where it stalls, ConfigError where it cannot be started.
     """
-    with started(command, largest_file) as child:
+    with started(command, largest_file, grace=grace) as child:
         output = bytearray()
         lines = _Lines(on_line)
         answers = _Answers(output, on_output)
@@ -94,8 +97,13 @@ def run(
 
 
 def become(command: Sequence[str]) -> NoReturn:
-    """Give this process to another program, with the terminal and all. Raises FileNotFoundError."""
-    os.execvp(command[0], [*command])  # noqa: S606 - no shell is wanted
+    """Give this process to another program, with the terminal, and systemd's ear (NOTIFY_SOCKET).
+
+    Raises FileNotFoundError.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # we ignore it, and so would the program
+    environment = _environment("NOTIFY_SOCKET")
+    os.execvpe(command[0], [*command], environment)  # noqa: S606 - no shell is wanted
 
 
 def gather(
@@ -233,7 +241,7 @@ def _with(program: str, *options: str) -> tuple[str, ...]:
     return (found, *options) if found else ()
 
 
-def _environment() -> dict[str, str]:
+def _environment(*kept: str) -> dict[str, str]:
     """Give a child our environment, without what would make it another program than we know.
 
     `RCLONE_…` sets any option and any remote of rclone: one forgotten line in a shell could send
@@ -243,7 +251,8 @@ def _environment() -> dict[str, str]:
     return {
         key: value
         for key, value in os.environ.items()
-        if key != "NOTIFY_SOCKET" and (not key.startswith("RCLONE_") or key in _RCLONE_KEPT)
+        if key in kept
+        or (key != "NOTIFY_SOCKET" and (not key.startswith("RCLONE_") or key in _RCLONE_KEPT))
     }
 
 
@@ -262,7 +271,8 @@ def _end(child: Child, grace: float) -> None:
                 child.wait(grace)
     finally:
         _signal(child, signal.SIGKILL)
-        child.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(_KILLED)
 
 
 def _signal(child: Child, sign: signal.Signals) -> None:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mediapipe import layout
 from mediapipe.adapters import b2_bucket, b2_names, process, rclone_fetch, rclone_log
-from mediapipe.adapters.rclone_program import Program
+from mediapipe.adapters.rclone_program import ONCE, Program
 from mediapipe.adapters.rclone_questions import (
     LOOK_TIMEOUT,
-    ONCE,
     SIDE_BY_SIDE,
     Questions,
     json_list,

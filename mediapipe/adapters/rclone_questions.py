@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mediapipe.adapters import process, rclone_log
 from mediapipe.adapters.rclone_answers import Answers, Unclear
+from mediapipe.adapters.rclone_program import ONCE
 from mediapipe.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from mediapipe.ports import Range
 
 LOOK_TIMEOUT = 300.0
-ONCE = ("--retries", "1", "--low-level-retries", "3", "--timeout", "60s", "--contimeout", "15s")
-"""For questions: an answer that does not come soon is none, and the next run asks again."""
 SIDE_BY_SIDE = 6
 _CHECKERS = "32"
 """Objects that are looked up at the same time: each costs a round trip, and nothing else."""

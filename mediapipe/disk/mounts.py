@@ -68,6 +68,11 @@ def is_mount_point(path: str, table: tuple[Mount, ...]) -> bool:
     return any(mount.point == path for mount in table)
 
 
+def mounted_at(path: str, table: tuple[Mount, ...]) -> Mount | None:
+    """Give what is mounted right at this path, on top of what was there before; or None."""
+    return next((mount for mount in reversed(table) if mount.point == path), None)
+
+
 def why_inodes_untrusted(path: str, table: tuple[Mount, ...]) -> str:
     """Tell why inode numbers and link counts at a path prove nothing, or give an empty string."""
     file_system = mount_of(path, table).file_system

@@ -9,9 +9,10 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
 
-UNITS := $(wildcard systemd/*.service systemd/*.timer systemd/*.slice)
+UNITS := $(wildcard systemd/*.service systemd/*.timer systemd/*.path systemd/*.slice)
 # Not a pattern over all services: one that mounts something must not have a mount namespace.
-SANDBOXED := qbt-categories.service qbt-upload-b2.service qbt-cleanup.service
+SANDBOXED := qbt-categories.service qbt-upload-b2.service qbt-cleanup.service \
+	mediapipe-watch.service mediapipe-alert.service mediapipe-alert@.service
 UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 # File names in tests and media are UTF-8; a bare container has no locale at all.
@@ -76,6 +77,8 @@ install-units: ## install the systemd units alone ([PREFIX=/usr/local] [DESTDIR=
 		install -d "$(UNITDIR)/$$unit.d"; \
 		install -m 0644 systemd/sandbox.conf "$(UNITDIR)/$$unit.d/10-sandbox.conf"; \
 	done
+	@install -d "$(DESTDIR)$(PREFIX)/share/mediapipe"
+	@install -m 0755 systemd/*.sh "$(DESTDIR)$(PREFIX)/share/mediapipe"
 	@echo "units installed in $(UNITDIR); none is enabled"
 
 .PHONY: lock

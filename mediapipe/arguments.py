@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
 """Verb → the console script and systemd unit that people type."""
 
-INQUIRIES = ("config check", "explain", "history", "lifecycle", "status", "wait-for")
+INQUIRIES = ("config check", "explain", "history", "lifecycle", "status", "wait-for", "watch")
 """The verbs that are no jobs."""
 
 _SUMMARIES = {
@@ -66,6 +66,11 @@ Fetches a file, or all files of a folder, that cleanup deleted back from B2; by 
 version where the object was replaced or hidden since. Size and SHA-1 are compared before it gets
 its name; nothing that stands there is overwritten. Of archives B2 has the members: with --to FOLDER
 these are fetched."""
+_WATCH = """\
+Watches the libraries and the uncategorized downloads, and asks systemd for an upload when something
+is new there: it drops a file into upload.d in the state folder, which qbt-upload-b2.path sees. It
+asks once more after `[upload] settle`. What it cannot watch it names, with what to do; the timers
+look there all the same. SIGHUP reads the configuration again. Made for mediapipe-watch.service."""
 
 _EXIT = """\
 exit status:
@@ -179,6 +184,9 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
         help="how long it may take; a plain number is of seconds (default: 60s)",
     )
     _add_config(wait)
+    watch = _add_verb(verbs, "watch", "ask for an upload as soon as something is new", _WATCH)
+    watch.add_argument("-v", "--verbose", action="store_true", help="log each change")
+    _add_config(watch)
 
 
 def _add_verb(

@@ -214,6 +214,13 @@ def wait_for(options: Namespace) -> int:
     return waiting.wait_for(options)
 
 
+def watch(options: Namespace) -> int:
+    """Ask for uploads as things change, as `watch` has it."""
+    from mediapipe import watch as watching
+
+    return watching.watch(options)
+
+
 def _folder(config: Config) -> str:
     """Give the folder of the bucket that all of ours lie in: `media/`, or "" for the bucket."""
     from mediapipe import layout
@@ -243,4 +250,5 @@ VERBS: dict[str, Callable[[Namespace], int]] = {
     "lifecycle": lifecycle,
     "status": status,
     "wait-for": wait_for,
+    "watch": watch,
 }

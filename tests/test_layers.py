@@ -29,7 +29,7 @@ module               | may import of ours                                       
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
 plan ports bucket errors records titles |                                                     |
-units names places streams owner lifecycle |                                    |
+units names places streams owner lifecycle triggers debounce bell |             |
 disk disk.*          | errors plan disk.*                                       |
 config               | places units                                             |
 config_load          | config errors units                                      |
@@ -54,6 +54,7 @@ adapters.qbittorrent | ports config errors layout plan units adapters.*         
 adapters.http        | errors                                                   | httpx
 adapters.arr         | config errors resilient_arr                              |
 adapters.arr_library | adapters.arr config errors layout titles                 |
+adapters.inotify     | disk.*                                                   | watchdog
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |
@@ -61,7 +62,7 @@ building             | adapters.* errors latch config units                     
 progress             | plan                                                     | rich
 report               | plan streams                                             |
 log                  | streams                                                  | structlog
-idle                 | . disk.* places streams cli                              |
+idle                 | . disk.* places streams triggers cli                     |
 arguments            | . errors units                                           |
 status               | latch plan                                               |
 explanation          | plan runner                                              |
@@ -69,6 +70,7 @@ verdicts             | explanation judging layout names plan                    
 subjects             | explanation layout names errors records disk.*           |
 explain              | * jobs.*                                                 |
 waiting              | * adapters.* disk.*                                      |
+watch                | * adapters.* disk.*                                      |
 inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *

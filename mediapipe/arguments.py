@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
 """Verb → the console script and systemd unit that people type."""
 
-INQUIRIES = ("config check", "explain", "history", "lifecycle", "status", "wait-for", "watch")
+INQUIRIES = (
+    "alert", "config check", "explain", "history", "lifecycle", "status", "wait-for", "watch",
+)  # fmt: skip
 """The verbs that are no jobs."""
 
 _SUMMARIES = {
@@ -71,6 +73,13 @@ Watches the libraries and the uncategorized downloads, and asks systemd for an u
 is new there: it drops a file into upload.d in the state folder, which qbt-upload-b2.path sees. It
 asks once more after `[upload] settle`. What it cannot watch it names, with what to do; the timers
 look there all the same. SIGHUP reads the configuration again. Made for mediapipe-watch.service."""
+
+_ALERT = """\
+With UNIT (qbt-upload-b2.service) tells that it failed: how, since when, and its last ten log lines,
+to the journal and to the apprise URLs of `[notify] urls_file`; the same failure at most once a day.
+It is the OnFailure= of all units. Without UNIT, as the timer starts it, tells of outages that have
+lasted an hour, of what works again, and what could not be told before. UNIT `test` sends a test
+message, as does `systemctl start mediapipe-alert@test.service`."""
 
 _EXIT = """\
 exit status:
@@ -184,6 +193,12 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
         help="how long it may take; a plain number is of seconds (default: 60s)",
     )
     _add_config(wait)
+    alert = _add_verb(verbs, "alert", "tell people what failed, and what works again", _ALERT)
+    alert.add_argument("unit", nargs="?", metavar="UNIT", help="what failed, or: test")
+    alert.add_argument(
+        "--dry-run", action="store_true", help="show what would be told; remember nothing"
+    )
+    _add_config(alert)
     watch = _add_verb(verbs, "watch", "ask for an upload as soon as something is new", _WATCH)
     watch.add_argument("-v", "--verbose", action="store_true", help="log each change")
     _add_config(watch)

@@ -214,6 +214,13 @@ def wait_for(options: Namespace) -> int:
     return waiting.wait_for(options)
 
 
+def alert(options: Namespace) -> int:
+    """Tell people what failed and what works again, as `alert` has it."""
+    from mediapipe import alert as alerting
+
+    return alerting.alert(options)
+
+
 def watch(options: Namespace) -> int:
     """Ask for uploads as things change, as `watch` has it."""
     from mediapipe import watch as watching
@@ -244,6 +251,7 @@ def _write(title: str, lines: Sequence[str]) -> None:
 
 
 VERBS: dict[str, Callable[[Namespace], int]] = {
+    "alert": alert,
     "config check": config_check,
     "explain": explain,
     "history": history,

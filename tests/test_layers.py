@@ -54,6 +54,8 @@ adapters.qbittorrent | ports config errors layout plan units adapters.*         
 adapters.http        | errors                                                   | httpx
 adapters.arr         | config errors resilient_arr                              |
 adapters.arr_library | adapters.arr config errors layout titles                 |
+adapters.journal     | adapters.process errors                                  |
+adapters.notify      | alerts errors                                            | apprise
 adapters.inotify     | disk.*                                                   | watchdog
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
@@ -70,7 +72,9 @@ verdicts             | explanation judging layout names plan                    
 subjects             | explanation layout names errors records disk.*           |
 explain              | * jobs.*                                                 |
 waiting              | * adapters.* disk.*                                      |
-watch                | * adapters.* disk.*                                      |
+watch alert          | * adapters.* disk.*                                      |
+alerts               | plan records                                             |
+alert_memory         | alerts                                                   |
 inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *

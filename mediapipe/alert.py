@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sqlite3
 import sys
 import time
@@ -85,7 +84,7 @@ class _Office:
         self._tell = tell
         self._rehearsal = dry_run
         self._store = Store(settings.state)
-        self._host = socket.gethostname()
+        self._host = os.uname().nodename
         self._now = time.time()
         self._trouble: list[MediapipeError] = []
 

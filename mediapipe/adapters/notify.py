@@ -52,7 +52,8 @@ def send(
 ) -> tuple[list[Url], list[Url]]:
     """Send a message to each URL, or to the lines of `only`.
 
-    Gives who was not reached, and which are no URLs that apprise knows. What apprise would log of a failure holds the URL, so it logs nothing.
+    Gives who was not reached, and which are no URLs that apprise knows. What apprise would
+    log of a failure holds the URL, so it logs nothing.
     """
     import apprise
 

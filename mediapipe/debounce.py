@@ -32,11 +32,11 @@ class Debounce:
 
     def due(self) -> float | None:
         """Give when the next run is to be asked for; None while there is nothing to ask for."""
-        soon = None
-        if self.changed:
-            soon = self.last if self.asked is None else max(self.asked + GAP, self.last)
-        times = [one for one in (soon, self.settles) if one is not None]
-        return min(times, default=None)
+        times = [self.last] if self.changed else []
+        times += [] if self.settles is None else [self.settles]
+        if not times or self.asked is None:
+            return min(times, default=None)
+        return max(min(times), self.asked + GAP)
 
     def ask(self, now: float) -> Debounce:
         """Take notice that a run was asked for."""

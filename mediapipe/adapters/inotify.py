@@ -25,7 +25,7 @@ _LOOK = 10.0
 """Seconds between two looks at whether the folder is still the one that is watched."""
 _AGAIN = 3600.0
 """Seconds after which a folder is tried again that the limit did not allow."""
-_HANGS = 20.0
+_HANGS = 10.0
 """Seconds without a step: one step is a single call to the file system."""
 _SYSCTLS = {
     "fs.inotify.max_user_watches": "/proc/sys/fs/inotify/max_user_watches",

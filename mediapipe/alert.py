@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LINES = 10
+_MOST = 500
+"""Characters of what is wrong with the configuration."""
 _TEST = "test"
 _OURSELVES = "mediapipe-alert"
 _HISTORY = "history.db"
@@ -238,7 +240,7 @@ def _settings(path: str) -> _Settings:
         config = load(path)
         return _Settings(places.state_folder(config.paths.state), config.notify.urls_file)
     except MediapipeError as error:
-        trouble = shown(str(error).partition("\n")[0])
+        trouble = shown(" ".join(str(error).split()))[:_MOST]
     file, state = "", places.STATE
     try:
         with open(path, "rb") as stream:

@@ -200,10 +200,13 @@ class Box:
     def urls(self) -> Path:
         return self.folder / "urls"
 
-    def alert(self, *words: str, status: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
+    def alert(
+        self, *words: str, status: int = 0, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         ended = subprocess.run(
             [COMMAND, "alert", *words, "--config", str(self.config)],
-            env={**environment(), **env}, capture_output=True, text=True, check=False, timeout=60,
+            env={**environment(), **(env or {})}, capture_output=True, text=True, check=False,
+            timeout=60,
         )  # fmt: skip
         said = ended.stdout + ended.stderr
         assert "Traceback" not in said, said
@@ -216,7 +219,7 @@ class Box:
         monitor = {"MONITOR_UNIT": UNIT, "MONITOR_SERVICE_RESULT": "exit-code",
                    "MONITOR_EXIT_CODE": "exited", "MONITOR_EXIT_STATUS": str(exit_status),
                    "MONITOR_INVOCATION_ID": "0" * 32}  # fmt: skip
-        return self.alert(UNIT, status=status, **monitor).stdout
+        return self.alert(UNIT, status=status, env=monitor).stdout
 
     def record(self, outcome: str, *, ago: float) -> None:
         """Let a run of cleanup have ended so, so long ago."""
@@ -308,8 +311,8 @@ def test_a_configuration_that_is_no_toml_leaves_the_credential(
 ) -> None:
     box.config.write_text("[")
     box.urls.rename(box.folder / "notify-urls")
-    state = {"STATE_DIRECTORY": str(box.folder / "state")}
-    box.alert(UNIT, CREDENTIALS_DIRECTORY=str(box.folder), **state)
+    folders = {"STATE_DIRECTORY": f"{box.folder}/state", "CREDENTIALS_DIRECTORY": str(box.folder)}
+    box.alert(UNIT, env=folders)
     assert receiver.titles() == [f"{UNIT} failed"]
 
 
@@ -328,8 +331,8 @@ def test_where_the_state_takes_nothing_the_runtime_folder_remembers(
     (box.folder / "state").mkdir()
     (box.folder / "state" / "alerts").write_text("a file in its place")
     runtime = {"RUNTIME_DIRECTORY": str(box.folder / "run")}
-    box.alert(UNIT, **runtime)
-    box.alert(UNIT, **runtime)
+    box.alert(UNIT, env=runtime)
+    box.alert(UNIT, env=runtime)
     assert len(receiver.taken) == 1
     assert "cannot remember what was told" in box.alert(UNIT, status=75).stderr
 
@@ -359,7 +362,7 @@ def test_nobody_is_told_of_alerts_themselves(box: Box, receiver: Receiver) -> No
 
 def test_without_a_journal_it_is_told_all_the_same(box: Box, receiver: Receiver) -> None:
     (box.folder / "bin").mkdir()
-    ended = box.alert(UNIT, PATH=str(box.folder / "bin"))
+    ended = box.alert(UNIT, env={"PATH": str(box.folder / "bin")})
     assert "cannot start journalctl" in ended.stderr
     assert "(no log)" in receiver.taken[0]["message"]
 

@@ -259,7 +259,8 @@ def test_where_it_cannot_ask_it_says_so_and_goes_on(tmp_path: Path) -> None:
 
 def moments(changes: list[float], until: float) -> list[float]:
     """Give when a run is asked for."""
-    state, asked, pending = Debounce(SETTLE), [], sorted(changes)
+    state, pending = Debounce(SETTLE), sorted(changes)
+    asked: list[float] = []
     while True:
         due = state.due()
         if pending and (due is None or pending[0] <= due):

@@ -29,7 +29,7 @@ module               | may import of ours                                       
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
 plan ports bucket errors records titles |                                                     |
-units names places streams owner lifecycle triggers debounce bell |             |
+units names places streams owner lifecycle triggers debounce bell descriptions | |
 disk disk.*          | errors plan disk.*                                       |
 config               | places units                                             |
 config_load          | config errors units                                      |
@@ -65,7 +65,9 @@ progress             | plan                                                     
 report               | plan streams                                             |
 log                  | streams                                                  | structlog
 idle                 | . disk.* places streams triggers cli                     |
-arguments            | . errors units                                           |
+writing              | config disk.* errors                                     |
+logs                 | adapters.process errors                                  |
+arguments            | . descriptions errors logs units                                   |
 status               | latch plan                                               |
 explanation          | plan runner                                              |
 verdicts             | explanation judging layout names plan                    |

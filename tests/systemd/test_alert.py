@@ -91,7 +91,9 @@ def test_a_failure_is_told_once_a_day_and_its_end_once(box: Machine) -> None:
     assert failure["title"] == f"machine: {TOY} failed"
     assert failure["type"] == "failure"
     assert "exit status 3: some actions failed" in failure["message"]
-    assert "line 1" in failure["message"], failure["message"] + box.messages(f"mediapipe-alert@{TOY}.service")
+    assert "line 1" in failure["message"], failure["message"] + box.messages(
+        f"mediapipe-alert@{TOY}.service"
+    )
     lines = [line.partition("]: ")[2] for line in failure["message"].splitlines()]
     assert lines.index("line 1") < lines.index("line 2")
     box.systemctl("start", "mediapipe-alert.service")

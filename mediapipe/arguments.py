@@ -18,7 +18,8 @@ UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "
 """Verb → the console script and systemd unit that people type."""
 
 INQUIRIES = (
-    "alert", "config check", "explain", "history", "lifecycle", "logs", "status", "wait-for", "watch",
+    "alert", "config check", "explain", "history", "lifecycle", "logs", "status", "wait-for",
+    "watch",
 )  # fmt: skip
 """The verbs that are no jobs."""
 

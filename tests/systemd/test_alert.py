@@ -48,7 +48,7 @@ def box(installed: Machine) -> Iterator[Machine]:
     installed.systemctl("daemon-reload")
     installed.start_program("receiver", PYTHON, "-c", RECEIVER)
     yield installed
-    installed.systemctl("stop", "receiver", TOY)
+    installed.systemctl("stop", "receiver", TOY, status=None)
     installed.systemctl("reset-failed")
     installed.sh("rm -rf /srv/* /var/lib/mediapipe/* /run/mediapipe-alert/*")
 
@@ -91,9 +91,6 @@ def test_a_failure_is_told_once_a_day_and_its_end_once(box: Machine) -> None:
     assert failure["title"] == f"machine: {TOY} failed"
     assert failure["type"] == "failure"
     assert "exit status 3: some actions failed" in failure["message"]
-    assert "line 1" in failure["message"], failure["message"] + box.messages(
-        f"mediapipe-alert@{TOY}.service"
-    )
     lines = [line.partition("]: ")[2] for line in failure["message"].splitlines()]
     assert lines.index("line 1") < lines.index("line 2")
     box.systemctl("start", "mediapipe-alert.service")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks._main import main
@@ -20,7 +21,6 @@ from tests.machine import CHECKOUT, Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 GOAL = 0.1
 """Seconds."""
@@ -39,11 +39,11 @@ root = "{root}/tv"
 remote = "tv"
 category = "tv"
 """
-JOB = f"""[Service]
+JOB = """[Service]
 ExecStart=
-ExecStart={sys.executable} -c 'import time; now = time.time_ns(); import os; \
+ExecStart=/usr/local/lib/mediapipe/bin/python -c 'import time; now = time.time_ns(); import os; \
 from mediapipe.triggers import take; take(os.environ["STATE_DIRECTORY"]); \
-open("/srv/first-lines", "a").write(str(now) + chr(10))'
+open("/srv/lines/first", "a").write(str(now) + chr(10))'
 """
 # Runs inside, so that no call into the machine is measured: does one thing, waits for the job.
 IMPORTS = """
@@ -54,7 +54,7 @@ open("/srv/downloads/tv/a.mkv", "w").close()
 seconds = []
 def lines():
     try:
-        return open("/srv/first-lines").read().split()
+        return open("/srv/lines/first").read().split()
     except FileNotFoundError:
         return []
 time.sleep(2 * pause)
@@ -85,17 +85,16 @@ class Sizes:
 def latency(folder: Path, sizes: Sizes, _rounds: int) -> Iterator[Row]:
     """Measure from a link, and from a hook, to the job's first line."""
     stage = folder / "stage"
-    make = ["make", "--silent", "-C", str(CHECKOUT), "install-units", f"DESTDIR={stage}"]
-    subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
+    interpreter = Path(sys.base_prefix, "bin", "python3")
+    make = ["make", "--silent", "-C", str(CHECKOUT), "install", f"DESTDIR={stage}"]
+    subprocess.run([*make, f"PYTHON={interpreter}"], check=True, stdout=subprocess.DEVNULL)
     (folder / "machine").mkdir()
     with Machine(folder / "machine") as machine:
         machine.install(stage)
-        machine.run("useradd", "--system", "--user-group", "media")
+        machine.run("systemd-sysusers", "/usr/local/lib/sysusers.d/mediapipe.conf")
         machine.write("/etc/mediapipe/config.toml", CONFIG.format(root="/srv"))
-        machine.sh("mkdir -p /srv/tv /srv/downloads/tv && chown -R media:media /srv")
+        machine.sh("mkdir -p /srv/tv /srv/downloads/tv /srv/lines && chown -R media:media /srv")
         machine.drop_in("qbt-upload-b2.service", JOB)
-        watch = f"[Service]\nExecStart=\nExecStart={SCRIPTS}/mediapipe watch\n"
-        machine.drop_in("mediapipe-watch.service", watch)
         machine.systemctl("start", "qbt-upload-b2.path", "mediapipe-watch.service")
         yield _noticed(machine, "link", "hard link into a library", sizes)
         machine.systemctl("stop", "mediapipe-watch.service")

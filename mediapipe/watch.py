@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout, triggers
@@ -144,7 +145,7 @@ class _Watcher:
                        hint="what was watched before is still watched")  # fmt: skip
         else:
             self._wanted = roots_of(config)
-            self._debounce = Debounce(config.upload.settle)
+            self._debounce = replace(self._debounce, settle=config.upload.settle)
             self._plant()
             self._tell("watch.reloaded", outcome="done")
         for tree in self._trees.values():

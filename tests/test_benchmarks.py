@@ -46,6 +46,20 @@ CLEANUP = {
     "cold": [f"planning, cold, 5 due, {TREES[0]}"],
 }
 
+WATCH = {
+    "latency": [
+        "hard link into a library → first line of the job, 2 times",
+        "import hook, no watcher → first line of the job, 2 times",
+    ],
+    "arming": ["arming 208 folders", "memory with 208 folders armed"],
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("part", WATCH)
+def test_each_row_of_the_watch_benchmark_is_measured(part: str, tmp_path: Path) -> None:
+    assert measured("watch", part, tmp_path) == WATCH[part]
+
 
 @pytest.mark.real
 @pytest.mark.parametrize("part", UPLOAD)
@@ -71,7 +85,7 @@ def measured(name: str, part: str, folder: Path) -> list[str]:
     return [row[0] for row in cells]
 
 
-@pytest.mark.parametrize("name", ["upload", "cleanup"])
+@pytest.mark.parametrize("name", ["upload", "cleanup", "watch"])
 def test_a_part_that_is_none_is_refused(name: str) -> None:
     command = [sys.executable, str(FOLDER / f"{name}.py"), "speed"]
     ended = subprocess.run(command, capture_output=True, check=False)

@@ -79,7 +79,7 @@ install-units: ## install the systemd units alone ([PREFIX=/usr/local] [DESTDIR=
 		install -m 0644 systemd/sandbox.conf "$(UNITDIR)/$$unit.d/10-sandbox.conf"; \
 	done
 	@install -d "$(DESTDIR)$(PREFIX)/share/mediapipe"
-	@install -m 0755 systemd/sabnzbd-hook.sh "$(DESTDIR)$(PREFIX)/share/mediapipe/sabnzbd-hook.sh"
+	@install -m 0755 systemd/*.sh "$(DESTDIR)$(PREFIX)/share/mediapipe"
 	@echo "units installed in $(UNITDIR); none is enabled"
 
 .PHONY: install

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from mediapipe import __version__, mount_arguments
+from mediapipe import __version__, descriptions, mount_arguments
 from mediapipe.errors import UsageError
 from mediapipe.logs import SERVICES
 from mediapipe.units import Seconds
@@ -25,8 +25,8 @@ UNITS = {
 """Verb → the console script and systemd unit that people type."""
 
 INQUIRIES = (
-    *("config check", "explain", "history", "lifecycle", "logs", "status", "wait-for"),
-    *mount_arguments.VERBS,
+    *("alert", "config check", "explain", "history", "lifecycle", "logs", "status"),
+    *("wait-for", "watch", *mount_arguments.VERBS),
 )
 """The verbs that are no jobs."""
 
@@ -208,6 +208,19 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
         help="how long it may take; a plain number is of seconds (default: 60s)",
     )
     _add_config(wait)
+    alert = _add_verb(
+        verbs, "alert", "tell people what failed, and what works again", descriptions.ALERT
+    )
+    alert.add_argument("unit", nargs="?", metavar="UNIT", help="what failed, or: test")
+    alert.add_argument(
+        "--dry-run", action="store_true", help="show what would be told; remember nothing"
+    )
+    _add_config(alert)
+    watch = _add_verb(
+        verbs, "watch", "ask for an upload as soon as something is new", descriptions.WATCH
+    )
+    watch.add_argument("-v", "--verbose", action="store_true", help="log each change")
+    _add_config(watch)
     mount_arguments.add(functools.partial(_add_inquiry, verbs))
 
 

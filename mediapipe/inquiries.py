@@ -241,6 +241,20 @@ def _around_the_mount(options: Namespace) -> int:
     return verbs[options.verb](options)
 
 
+def alert(options: Namespace) -> int:
+    """Tell people what failed and what works again, as `alert` has it."""
+    from mediapipe import alert as alerting
+
+    return alerting.alert(options)
+
+
+def watch(options: Namespace) -> int:
+    """Ask for uploads as things change, as `watch` has it."""
+    from mediapipe import watch as watching
+
+    return watching.watch(options)
+
+
 def _folder(config: Config) -> str:
     """Give the folder of the bucket that all of ours lie in: `media/`, or "" for the bucket."""
     from mediapipe import layout
@@ -264,6 +278,7 @@ def _write(title: str, lines: Sequence[str]) -> None:
 
 
 VERBS: dict[str, Callable[[Namespace], int]] = {
+    "alert": alert,
     "config check": config_check,
     "explain": explain,
     "history": history,
@@ -271,5 +286,6 @@ VERBS: dict[str, Callable[[Namespace], int]] = {
     "logs": logs,
     "status": status,
     "wait-for": wait_for,
+    "watch": watch,
     **dict.fromkeys(mount_arguments.VERBS, _around_the_mount),
 }

@@ -70,6 +70,21 @@ def test_each_row_of_the_mount_benchmark_is_measured(tmp_path: Path) -> None:
     assert measured("mount", "flags", tmp_path) == MOUNT
 
 
+WATCH = {
+    "latency": [
+        "hard link into a library → first line of the job, 2 times",
+        "import hook, no watcher → first line of the job, 2 times",
+    ],
+    "arming": ["arming 208 folders", "memory with 208 folders armed"],
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("part", WATCH)
+def test_each_row_of_the_watch_benchmark_is_measured(part: str, tmp_path: Path) -> None:
+    assert measured("watch", part, tmp_path) == WATCH[part]
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("part", UPLOAD)
 def test_each_row_of_the_upload_benchmark_is_measured(part: str, tmp_path: Path) -> None:
@@ -101,6 +116,7 @@ def measured(name: str, part: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["upload", "cleanup", "mount", "move"])
+@pytest.mark.parametrize("name", ["upload", "cleanup", "watch"])
 def test_a_part_that_is_none_is_refused(name: str) -> None:
     command = [sys.executable, str(FOLDER / f"{name}.py"), "speed"]
     ended = subprocess.run(command, capture_output=True, check=False)

@@ -30,7 +30,7 @@ module               | may import of ours                                       
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
 plan ports bucket errors records titles usenet |                                |
-units names places streams owner lifecycle |                                    |
+units names places streams owner lifecycle triggers debounce bell descriptions | |
 disk disk.*          | errors plan disk.*                                       |
 config               | places units                                             |
 config_sabnzbd       |                                                          |
@@ -59,6 +59,9 @@ adapters.arr         | config errors resilient_arr                              
 adapters.arr_library | adapters.arr config errors layout titles                 |
 adapters.sabnzbd     | adapters.http errors usenet                              |
 adapters.rclone_mount | adapters.* config disk.* errors                         |
+adapters.journal     | adapters.process errors                                  |
+adapters.notify      | alerts errors                                            | apprise
+adapters.inotify     | disk.*                                                   | watchdog
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |
@@ -66,11 +69,11 @@ building             | adapters.* errors latch config units                     
 progress             | plan                                                     | rich
 report               | plan streams                                             |
 log                  | streams                                                  | structlog
-idle                 | . disk.* places streams cli                              |
+idle                 | . disk.* places streams triggers cli                     |
 writing              | config disk.* errors                                     |
 logs                 | adapters.process errors                                  |
 mount_arguments      |                                                          |
-arguments            | . errors logs mount_arguments units                      |
+arguments            | . descriptions errors logs mount_arguments units         |
 usenet_status        | plan                                                     |
 status               | latch plan usenet_status                                 |
 explanation          | plan runner                                              |
@@ -80,6 +83,9 @@ explain              | * jobs.*                                                 
 addresses            | config errors layout                                     |
 mounting remote_listing cached warming | * adapters.* disk.*                    |
 waiting              | * adapters.* disk.*                                      |
+watch alert          | * adapters.* disk.*                                      |
+alerts               | plan records                                             |
+alert_memory         | alerts                                                   |
 inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |
 testing testing.*    | * . jobs.* adapters.* disk.* testing testing.*           | *

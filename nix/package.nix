@@ -1,0 +1,48 @@
+# mediapipe with all that it starts: pkgs.callPackage ./nix/package.nix { }
+{
+  lib,
+  python3Packages,
+  rclone,
+  unar,
+}:
+let
+  pyproject = lib.importTOML ../pyproject.toml;
+  # "pyarr>=5.2.0,<6" -> pyarr
+  nameOf = requirement: builtins.head (builtins.match "([A-Za-z0-9_-]+).*" requirement);
+  version = builtins.match ''.*__version__ = "([^"]+)".*'' (
+    builtins.readFile ../mediapipe/__init__.py
+  );
+in
+python3Packages.buildPythonApplication {
+  pname = pyproject.project.name;
+  version = builtins.head version;
+  pyproject = true;
+  src = lib.cleanSource ../.;
+
+  build-system = [ python3Packages.hatchling ];
+  dependencies = map (one: python3Packages.${nameOf one}) pyproject.project.dependencies;
+
+  makeWrapperArgs = [
+    "--prefix"
+    "PATH"
+    ":"
+    (lib.makeBinPath [
+      rclone
+      unar
+    ])
+  ];
+
+  postInstall = ''
+    make install-units PREFIX="$out" DESTDIR=
+  '';
+
+  # The tests start real servers and a systemd of their own: `make test` in a checkout.
+  doCheck = false;
+  pythonImportsCheck = [ "mediapipe.cli" ];
+
+  meta = {
+    inherit (pyproject.project) description;
+    mainProgram = "mediapipe";
+    platforms = lib.platforms.linux;
+  };
+}

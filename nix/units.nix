@@ -1,0 +1,144 @@
+# Drop-ins for the shipped units: who runs them, with which secrets, and when.
+{
+  config,
+  lib,
+  ...
+}:
+let
+  cfg = config.services.mediapipe;
+  shipped = import ./shipped.nix { inherit lib; };
+  # A failure is always told: the shipped units name the alert themselves.
+  parts = lib.filterAttrs (part: _: cfg.${part}.enable or true) shipped.stems;
+
+  # The enabled parts that have a unit of a kind, as attributes named after the unit.
+  having =
+    kind: drop_in:
+    lib.mkMerge (
+      lib.mapAttrsToList (
+        part: stem: lib.optionalAttrs (shipped.has stem kind) { ${stem} = drop_in part stem; }
+      ) parts
+    );
+
+  wantedBy = shipped.words "WantedBy";
+
+  credential = name: "${name}:${cfg.secrets.${name}}";
+  secretsFor =
+    stem:
+    builtins.filter (
+      name: builtins.elem name (shipped.secretsOf stem) || !builtins.elem name shipped.known
+    ) (builtins.attrNames cfg.secrets);
+
+  service = part: stem: {
+    wantedBy = wantedBy "${stem}.service";
+    # The wrapper of fusermount3 that may mount for an ordinary user.
+    path = lib.mkIf (part == "mount") [ "/run/wrappers" ];
+    # A new generation must neither start a cleanup nor end an upload: the timers do the starting.
+    restartIfChanged = !builtins.elem "oneshot" (shipped.words "Type" "${stem}.service");
+    # What runs on has read the configuration at its start.
+    restartTriggers = [ cfg.configFile ];
+    serviceConfig = lib.mkMerge [
+      (lib.mkIf (shipped.words "User" "${stem}.service" != [ ]) {
+        User = cfg.user;
+        Group = cfg.group;
+      })
+      { LoadCredential = map credential (secretsFor stem); }
+      cfg.${part}.extraServiceConfig
+    ];
+  };
+
+  timer =
+    part: stem:
+    let
+      own = cfg.${part}.timerConfig;
+    in
+    lib.mkIf (own != null) {
+      wantedBy = wantedBy "${stem}.timer";
+      timerConfig = lib.mkMerge [
+        own
+        # An empty line forgets all times so far. It is the first of them, by the alphabet.
+        (lib.mkIf (lib.any (lib.hasPrefix "On") (builtins.attrNames own)) {
+          OnActiveSec = lib.mkBefore [ "" ];
+        })
+      ];
+    };
+
+  path = _: stem: { wantedBy = wantedBy "${stem}.path"; };
+
+  waiting = app: {
+    after = map (unit: "${unit}.service") (
+      {
+        mount = [ shipped.stems.mount ];
+        qbittorrent = [
+          "qbittorrent"
+          "qbittorrent-nox"
+        ];
+      }
+      .${app} or [
+        app
+        "podman-${app}"
+        "docker-${app}"
+      ]
+    );
+    serviceConfig = {
+      ExecStartPre = lib.mkBefore [ "${cfg.package}/bin/mediapipe wait-for ${app}" ];
+      LoadCredential = map credential (secretsOfApp app);
+    };
+  };
+
+  # The app's own secrets alone: the unit that waits is not ours.
+  secretsOfApp =
+    app:
+    let
+      table = cfg.settings.arr.${app} or cfg.settings.${app} or null;
+      files = lib.filterAttrs (key: _: lib.hasSuffix "_file" key) (if table == null then { } else table);
+    in
+    builtins.filter (name: cfg.secrets ? ${name}) (builtins.attrValues files);
+in
+{
+  config = lib.mkIf cfg.enable {
+    systemd.packages = [ cfg.package ];
+    systemd.services = lib.mkMerge [
+      (having "service" service)
+      (lib.mapAttrs (_: waiting) cfg.waitFor)
+    ];
+    systemd.timers = having "timer" timer;
+    systemd.paths = having "path" path;
+
+    environment.systemPackages = [ cfg.package ];
+    environment.etc."mediapipe/config.toml".source = cfg.configFile;
+
+    # `allow_other` of the mount: without it nobody but its own user sees anything there.
+    programs.fuse.userAllowOther = lib.mkIf (
+      cfg.mount.enable && cfg.settings.rclone.mount.allow_other
+    ) (lib.mkDefault true);
+
+    users.users = lib.mkIf (cfg.user == "media") {
+      media = {
+        isSystemUser = true;
+        group = cfg.group;
+      };
+    };
+    users.groups = lib.mkIf (cfg.group == "media") { media = { }; };
+
+    systemd.tmpfiles.settings = lib.mkIf cfg.createFolders {
+      mediapipe = lib.genAttrs (lib.unique (
+        [
+          cfg.settings.paths.completed
+          cfg.settings.paths.extracted
+        ]
+        # With a path map those are folders of a container, not of this host.
+        ++ lib.optionals (cfg.settings.qbittorrent.path_map == { }) (
+          builtins.attrValues cfg.settings.categories
+        )
+        ++ map (library: library.root) (builtins.attrValues cfg.settings.libraries)
+      )) (_: {
+        # The colons: for what is created, never for what is there.
+        d = {
+          mode = ":2775";
+          user = ":${cfg.user}";
+          group = ":${cfg.group}";
+        };
+      });
+    };
+  };
+}

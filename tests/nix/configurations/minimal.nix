@@ -1,0 +1,6 @@
+{
+  services.mediapipe = {
+    enable = true;
+    secrets."rclone.conf" = "/run/secrets/rclone.conf";
+  };
+}

@@ -34,7 +34,7 @@ help: ## list the targets
 demo: programs $(READY) ## watch the whole suite work on sample torrents (KEEP=1 keeps the folder)
 	$(RUN) mediapipe.testing.demo $(if $(filter-out 0 no,$(KEEP)),--keep)
 
-test soak: ALSO = systemd-analyze fusermount3
+test soak: ALSO = systemd-analyze fusermount3 nix-instantiate
 
 .PHONY: test
 test: programs $(READY) ## run the test suite (under 10 minutes)
@@ -77,6 +77,13 @@ install-units: ## install the systemd units alone ([PREFIX=/usr/local] [DESTDIR=
 		install -m 0644 systemd/sandbox.conf "$(UNITDIR)/$$unit.d/10-sandbox.conf"; \
 	done
 	@echo "units installed in $(UNITDIR); none is enabled"
+
+.PHONY: nix-options
+nix-options: $(READY) ## write the NixOS options and their reference anew, from mediapipe/config.py
+	@scripts/ensure-commands.sh nix-instantiate
+	@set -e; for file in nix/settings-options.nix docs/reference/nixos-options.md; do \
+		$(VENV)/bin/python scripts/nix_options.py $$file >$$file.new; mv $$file.new $$file; echo $$file; \
+	done
 
 .PHONY: lock
 lock: ## write requirements/*.txt anew, with the newest versions and their hashes

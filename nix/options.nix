@@ -9,12 +9,18 @@ let
   inherit (lib) mkOption mkEnableOption types;
   cfg = config.services.mediapipe;
   toml = pkgs.formats.toml { };
-  unitValue = types.oneOf [
-    types.bool
-    types.int
-    types.str
-    (types.listOf types.str)
-  ];
+  unitLines =
+    types.attrsOf (
+      types.oneOf [
+        types.bool
+        types.int
+        types.str
+        (types.listOf types.str)
+      ]
+    )
+    // {
+      description = "lines of a systemd unit";
+    };
 
   on =
     what:
@@ -25,7 +31,7 @@ let
     };
 
   extraServiceConfig = mkOption {
-    type = types.attrsOf unitValue;
+    type = unitLines;
     default = { };
     example = {
       IOWeight = 50;
@@ -34,7 +40,7 @@ let
   };
 
   timerConfig = mkOption {
-    type = types.nullOr (types.attrsOf unitValue);
+    type = types.nullOr unitLines;
     default = { };
     example = {
       OnCalendar = "hourly";

@@ -31,6 +31,7 @@ package_of() {
     esac
     case $1 in
         fusermount3) echo fuse3 ;;
+        nix-instantiate) echo nix-bin ;;
         systemd-analyze) echo systemd ;;
         python3) echo "$interpreter" ;;
         python3-venv) echo "$interpreter-venv" ;;

@@ -1,13 +1,17 @@
-"""Write nix/settings-options.nix: a typed NixOS option for every key of the configuration.
+"""Write what `make nix-options` keeps up to date, to standard output.
 
-Names, types and defaults come from the classes of `mediapipe.config`, descriptions from the comments
-of docs/reference/config.example.toml. Usage: nix_options.py > nix/settings-options.nix
+nix_options.py nix/settings-options.nix: a typed NixOS option for every key of the configuration.
+Names, types and defaults come from the classes of `mediapipe.config`, descriptions from the
+comments of docs/reference/config.example.toml.
+
+nix_options.py docs/reference/nixos-options.md: every option of the module, as Nix evaluates it.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -34,6 +38,15 @@ let
     table
     ;
 in
+"""
+
+PAGE = """\
+# Options of the NixOS module
+
+Written by `make nix-options` from the module itself. All names begin with `services.mediapipe.`;
+how to use them: [Install on NixOS](../how-to/install-nixos.md). `settings` is
+[config.toml](config.example.toml), key for key; a default may follow from other services of the
+machine.
 """
 
 _TABLE = re.compile(r"(?:# )?\[([\w.-]+)\]\s*(?:# (.*))?")
@@ -121,7 +134,7 @@ def written(value: Any) -> Any:
     """Give a default as it is written in TOML; None for what is absent there."""
     if isinstance(value, Seconds):
         unit = next(one for one in (86400, 3600, 60, 1) if value % one == 0)
-        return f"{value // unit}{ {86400: 'd', 3600: 'h', 60: 'm', 1: 's'}[unit]}"
+        return f"{value // unit}{ {86400: 'd', 3600: 'h', 60: 'm', 1: 's'}[unit] }"
     if isinstance(value, Size):
         power = next(one for one in (4, 3, 2, 1, 0) if value % 1024**one == 0)
         return f"{value // 1024**power}{' KMGT'[power].strip()}"
@@ -150,5 +163,32 @@ def _nix(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("${", "\\${")
 
 
+def reference() -> str:
+    """Give the page of all options; raises CalledProcessError where Nix cannot evaluate them."""
+    # no store of this host is needed, nor the rights to one
+    nix = ["nix-instantiate", "--store", "dummy://", "--option", "build-users-group", ""]
+    words = ["--eval", "--strict", "--json", "-A", "options", str(ROOT / "tests/nix/evaluate.nix")]
+    answer = subprocess.run([*nix, *words], check=True, stdout=subprocess.PIPE).stdout
+    found = sorted(json.loads(answer), key=lambda one: ".settings" in one["name"])
+    return PAGE + "".join(_entry(one) for one in found)
+
+
+def _entry(option: dict[str, Any]) -> str:
+    facts = [option["type"]]
+    if option["required"]:
+        facts.append("required")
+    elif option["default"] != "":
+        shown = option["default"]
+        text = shown if option["literal"] else _nix(shown)
+        facts.append(f"default `{text}`")
+    name = option["name"].removeprefix("services.mediapipe.")
+    words = " ".join(option["description"].split()).replace("{option}", "")
+    return f"\n`{name}`\n: {', '.join(facts)}  \n  {words}\n"
+
+
 if __name__ == "__main__":
-    sys.stdout.write(settings(comments_of(EXAMPLE.read_text(encoding="utf-8"))))
+    sys.stdout.write(
+        settings(comments_of(EXAMPLE.read_text(encoding="utf-8")))
+        if sys.argv[1:] == ["nix/settings-options.nix"]
+        else reference()
+    )

@@ -56,12 +56,9 @@ let
       separator: text: b.filter b.isString (b.split (b.replaceStrings [ "." ] [ "[.]" ] separator) text);
     toLower =
       let
-        pairs = [ "AaBbCcDdEeFfGgHhIiJjKkLlMmNnOoPpQqRrSsTtUuVvWwXxYyZz" ];
-        at = n: b.substring n 1 (head pairs);
-        evens = b.genList (n: at (2 * n)) 26;
-        odds = b.genList (n: at (2 * n + 1)) 26;
+        letters = text: b.genList (n: b.substring n 1 text) 26;
       in
-      b.replaceStrings evens odds;
+      b.replaceStrings (letters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (letters "abcdefghijklmnopqrstuvwxyz");
     toInt = b.fromJSON;
     importTOML = path: b.fromTOML (b.readFile path);
     makeBinPath = packages: concatStringsSep ":" (map (package: "${package}/bin") packages);
@@ -142,7 +139,12 @@ let
           inner:
           T "null or ${inner.description}" (x: x == null || inner.check x) (
             loc: values: if all (value: value == null) values then null else inner.merge loc values
-          ) // { raw = inner.raw or null; nullable = true; inherit (inner) options or null; };
+          )
+          // {
+            nullable = true;
+            raw = inner.raw or null;
+            getSubOptions = inner.getSubOptions or (_: { });
+          };
         oneOf =
           choices:
           T (concatStringsSep " or " (map (choice: choice.description) choices)) (
@@ -164,7 +166,7 @@ let
                 );
               in
               b.mapAttrs (_: value: value.value) (filterAttrs (_: value: value.any) found);
-            inherit element;
+            getSubOptions = loc: (element.getSubOptions or (_: { })) (loc ++ [ "<name>" ]);
           };
         submodule =
           module:
@@ -179,7 +181,7 @@ let
                   name = b.elemAt loc (b.length loc - 1);
                 };
               }).config;
-            options = (evaluate { modules = [ module ]; }).options;
+            getSubOptions = _: (evaluate { modules = [ module ]; }).options;
           };
       };
 

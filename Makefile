@@ -9,9 +9,9 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
 
-UNITS := $(wildcard systemd/*.service systemd/*.timer systemd/*.slice)
-# Not a pattern over all services: one that mounts something must not have a mount namespace.
-SANDBOXED := qbt-categories.service qbt-upload-b2.service qbt-cleanup.service
+UNITS := $(foreach kind,service timer path socket target slice,$(wildcard systemd/*.$(kind)))
+# Every service gets the sandbox but one that says `# No sandbox.conf: ` and why.
+SANDBOXED := $(notdir $(shell grep -L '^\# No sandbox.conf: .' systemd/*.service))
 UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 # File names in tests and media are UTF-8; a bare container has no locale at all.
@@ -78,6 +78,15 @@ install-units: ## install the systemd units alone ([PREFIX=/usr/local] [DESTDIR=
 	done
 	@echo "units installed in $(UNITDIR); none is enabled"
 
+.PHONY: install
+install: ## install programs, units and man pages ([PREFIX=/usr/local] [DESTDIR=]); enables nothing
+	@scripts/ensure-commands.sh python3 python3-venv ca-certificates
+	@scripts/install.sh "$(PREFIX)" "$(DESTDIR)"
+
+.PHONY: uninstall
+uninstall: ## remove what `make install` installed; never configuration, state or media
+	@scripts/uninstall.sh "$(PREFIX)" "$(DESTDIR)"
+
 .PHONY: nix-options
 nix-options: $(READY) ## write the NixOS options and their reference anew, from mediapipe/config.py
 	@scripts/ensure-commands.sh nix-instantiate
@@ -90,7 +99,7 @@ lock: ## write requirements/*.txt anew, with the newest versions and their hashe
 	@scripts/ensure-commands.sh python3 python3-venv
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet pip-tools
-	@set -e; for name in runtime rclone dev; do \
+	@set -e; for name in runtime rclone build dev; do \
 		echo "requirements/$$name.txt"; \
 		CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
 			--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

@@ -64,6 +64,18 @@ let
     && mountOf library.root != null
     && mountOf library.root != completed;
 
+  late =
+    path:
+    let
+      point = mountOf path;
+      options = if point == null then [ ] else config.fileSystems.${point}.options or [ ];
+    in
+    lib.any (option: builtins.elem option options) [
+      "nofail"
+      "noauto"
+      "x-systemd.automount"
+    ];
+
   apps =
     [
       "qbittorrent"
@@ -129,6 +141,9 @@ in
         (mistake (cfg.postprocess.enable && settings.sabnzbd == null) ''
           ${here}.postprocess.enable needs to know where SABnzbd is: set ${here}.settings.sabnzbd
           (url, complete_dir, host_complete_dir, destinations).'')
+        (mistake (cfg.sabnzbdHook.enable && settings.sabnzbd == null) ''
+          ${here}.sabnzbdHook.enable tells of jobs that nothing moves: set ${here}.settings.sabnzbd
+          (url, complete_dir, host_complete_dir, destinations).'')
         (mistake (cfg.mount.enable && config.fileSystems ? ${settings.rclone.mount_point}) ''
           Both ${here}.mount and fileSystems."${settings.rclone.mount_point}" would mount there.
           Keep one: ${here}.mount.enable = false; or remove the entry of fileSystems.'')
@@ -136,6 +151,13 @@ in
           ${here}.settings.paths.state cannot be moved: the units have systemd keep it in
           /var/lib/mediapipe. Mount another disk there if it must lie elsewhere.'')
       ]
+      ++ map (
+        path:
+        mistake (cfg.createFolders && late path) ''
+          ${here}.createFolders would make ${path} before its disk is there: fileSystems lets the
+          machine boot without it (nofail, noauto, x-systemd.automount). Create the folders by hand
+          and set createFolders = false; or let the disk be waited for.''
+      ) ([ settings.paths.completed ] ++ map (one: one.root) (builtins.attrValues settings.libraries))
       ++ lib.mapAttrsToList (
         unit: app:
         mistake (!builtins.elem app apps) ''

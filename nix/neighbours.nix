@@ -45,9 +45,15 @@ let
     "prowlarr"
     "jellyfin"
   ];
-  jobs = lib.filterAttrs (part: stem: cfg.${part}.enable or true && shipped.has stem "service") {
-    inherit (shipped.stems) upload cleanup postprocess;
-  };
+  # These ask the apps, or hand them something.
+  jobs = builtins.filter (stem: shipped.has stem "service") (
+    lib.concatMap (part: lib.optionals cfg.${part}.enable shipped.stems.${part}) [
+      "upload"
+      "cleanup"
+      "postprocess"
+      "doctor"
+    ]
+  );
 
   # The bit that forbids the group to write.
   closed =
@@ -116,9 +122,9 @@ in
       (lib.genAttrs writers (_: {
         serviceConfig.UMask = mkDefault "0002";
       }))
-      (lib.mapAttrs' (
-        _: stem: lib.nameValuePair stem { after = map (name: "${name}.service") everyone; }
-      ) jobs)
+      (lib.genAttrs jobs (_: {
+        after = map (name: "${name}.service") everyone;
+      }))
     ];
 
     warnings = map (name: ''

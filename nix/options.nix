@@ -123,10 +123,11 @@ in
 
     createFolders = mkOption {
       type = types.bool;
-      default = true;
+      default = false;
       description = ''
         Whether to create the download folders, those of the categories, and the roots of the
-        libraries where they are missing, setgid for the group. Existing ones are not touched.
+        libraries where they are missing, setgid for the group. Existing ones are not touched. Not
+        by default: in place of a disk that is not mounted a folder would take what belongs there.
       '';
     };
 
@@ -153,8 +154,9 @@ in
       enable = on "`mediapipe watch`, which starts an upload as soon as something is imported";
       inherit extraServiceConfig;
     };
+    # Always there: the shipped units name it in OnFailure=.
     alert = {
-      inherit extraServiceConfig;
+      inherit timerConfig extraServiceConfig;
     };
 
     waitFor = mkOption {

@@ -1,6 +1,7 @@
 # mediapipe with all that it starts: pkgs.callPackage ./nix/package.nix { }
 {
   lib,
+  coreutils,
   python3Packages,
   rclone,
   unar,
@@ -34,6 +35,13 @@ python3Packages.buildPythonApplication {
 
   postInstall = ''
     make install-units PREFIX="$out" DESTDIR=
+    sed -i 's,=/bin/kill ,=${coreutils}/bin/kill ,' "$out"/lib/systemd/system/*.service
+    python scripts/manpages.py docs/reference "$out/share/man"
+  '';
+
+  # Hooks run inside of containers, which have no Nix store: they keep their #!/bin/sh.
+  postFixup = ''
+    install -m 0755 ${../systemd}/*.sh "$out/share/mediapipe"
   '';
 
   # The tests start real servers and a systemd of their own: `make test` in a checkout.

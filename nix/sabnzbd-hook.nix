@@ -24,7 +24,13 @@ in
     };
   };
 
-  config = lib.mkIf (cfg.enable && hook.enable) {
+  config = lib.mkIf (cfg.enable && hook.enable && cfg.settings.sabnzbd != null) {
+    # podman does not start a container whose volume is missing.
+    systemd.tmpfiles.settings.mediapipe.${cfg.settings.sabnzbd.spool}.d = {
+      mode = "2770";
+      inherit (cfg) user group;
+    };
+
     virtualisation.oci-containers.containers.${hook.container}.volumes = [
       "${cfg.package}/share/mediapipe/sabnzbd-hook.sh:${hook.scripts}/sabnzbd-hook.sh:ro"
       "${cfg.settings.sabnzbd.spool}:/spool"

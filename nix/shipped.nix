@@ -6,16 +6,19 @@ let
   files = builtins.attrNames (builtins.readDir folder);
 in
 rec {
-  # The unit of each part, without its suffix.
+  # The units of each part, without their suffixes.
   stems = {
-    categories = "qbt-categories";
-    upload = "qbt-upload-b2";
-    cleanup = "qbt-cleanup";
-    postprocess = "sab-postprocess";
-    doctor = "mediapipe-doctor";
-    mount = "rclone-b2-mount";
-    watch = "mediapipe-watch";
-    alert = "mediapipe-alert@";
+    categories = [ "qbt-categories" ];
+    upload = [ "qbt-upload-b2" ];
+    cleanup = [ "qbt-cleanup" ];
+    postprocess = [ "sab-postprocess" ];
+    doctor = [ "mediapipe-doctor" ];
+    mount = [ "rclone-b2-mount" ];
+    watch = [ "mediapipe-watch" ];
+    alert = [
+      "mediapipe-alert"
+      "mediapipe-alert@"
+    ];
   };
 
   has = stem: kind: builtins.elem "${stem}.${kind}" files;
@@ -35,7 +38,7 @@ rec {
   # The secrets that any service asks for by name.
   known = lib.unique (
     lib.concatMap (stem: lib.optionals (has stem "service") (secretsOf stem)) (
-      builtins.attrValues stems
+      lib.concatLists (builtins.attrValues stems)
     )
   );
 }

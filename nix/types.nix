@@ -13,8 +13,14 @@ in
   # An unknown key is let through here, and refused at build time with the nearest known one.
   table =
     options:
-    types.submodule {
-      freeformType = toml.type;
-      inherit options;
+    types.submoduleWith {
+      description = "table";
+      shorthandOnlyDefinesConfig = true;
+      modules = [
+        {
+          freeformType = toml.type;
+          inherit options;
+        }
+      ];
     };
 }

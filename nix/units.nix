@@ -12,11 +12,16 @@ let
 
   # The enabled parts that have a unit of a kind, as attributes named after the unit.
   having =
-    kind: drop_in:
+    kind: dropIn:
     lib.mkMerge (
-      lib.mapAttrsToList (
-        part: stem: lib.optionalAttrs (shipped.has stem kind) { ${stem} = drop_in part stem; }
-      ) parts
+      lib.concatLists (
+        lib.mapAttrsToList (
+          part: stems:
+          map (stem: { ${stem} = dropIn part stem; }) (
+            builtins.filter (stem: shipped.has stem kind) stems
+          )
+        ) parts
+      )
     );
 
   wantedBy = shipped.words "WantedBy";
@@ -62,12 +67,20 @@ let
       ];
     };
 
-  path = _: stem: { wantedBy = wantedBy "${stem}.path"; };
+  path = part: stem: {
+    wantedBy = wantedBy "${stem}.path";
+    pathConfig = lib.mkIf (part == "postprocess" && cfg.settings.sabnzbd != null) {
+      DirectoryNotEmpty = [
+        ""
+        cfg.settings.sabnzbd.spool
+      ];
+    };
+  };
 
   waiting = app: {
     after = map (unit: "${unit}.service") (
       {
-        mount = [ shipped.stems.mount ];
+        mount = shipped.stems.mount;
         qbittorrent = [
           "qbittorrent"
           "qbittorrent-nox"
@@ -93,6 +106,17 @@ let
       files = lib.filterAttrs (key: _: lib.hasSuffix "_file" key) (if table == null then { } else table);
     in
     builtins.filter (name: cfg.secrets ? ${name}) (builtins.attrValues files);
+  # With a colon before the mode: for what is created, never for what is there.
+  folder =
+    mode:
+    let
+      colon = lib.optionalString (lib.hasPrefix ":" mode) ":";
+    in
+    {
+      inherit mode;
+      user = colon + cfg.user;
+      group = colon + cfg.group;
+    };
 in
 {
   config = lib.mkIf cfg.enable {
@@ -105,6 +129,8 @@ in
     systemd.paths = having "path" path;
 
     environment.systemPackages = [ cfg.package ];
+    # The hooks for the apps get a name that outlives an update.
+    environment.pathsToLink = [ "/share/mediapipe" ];
     environment.etc."mediapipe/config.toml".source = cfg.configFile;
 
     # `allow_other` of the mount: without it nobody but its own user sees anything there.
@@ -116,29 +142,26 @@ in
       media = {
         isSystemUser = true;
         group = cfg.group;
+        home = "/var/lib/mediapipe";
       };
     };
     users.groups = lib.mkIf (cfg.group == "media") { media = { }; };
 
-    systemd.tmpfiles.settings = lib.mkIf cfg.createFolders {
-      mediapipe = lib.genAttrs (lib.unique (
-        [
-          cfg.settings.paths.completed
-          cfg.settings.paths.extracted
-        ]
-        # With a path map those are folders of a container, not of this host.
-        ++ lib.optionals (cfg.settings.qbittorrent.path_map == { }) (
-          builtins.attrValues cfg.settings.categories
-        )
-        ++ map (library: library.root) (builtins.attrValues cfg.settings.libraries)
-      )) (_: {
-        # The colons: for what is created, never for what is there.
-        d = {
-          mode = ":2775";
-          user = ":${cfg.user}";
-          group = ":${cfg.group}";
-        };
-      });
-    };
+    systemd.tmpfiles.settings.mediapipe = lib.mkMerge [
+      { "/var/lib/mediapipe".d = folder "0750"; }
+      (lib.mkIf cfg.createFolders (
+        lib.genAttrs (lib.unique (
+          [
+            cfg.settings.paths.completed
+            cfg.settings.paths.extracted
+          ]
+          # With a path map those are folders of a container, not of this host.
+          ++ lib.optionals (cfg.settings.qbittorrent.path_map == { }) (
+            builtins.attrValues cfg.settings.categories
+          )
+          ++ map (library: library.root) (builtins.attrValues cfg.settings.libraries)
+        )) (_: { d = folder ":2775"; })
+      ))
+    ];
   };
 }

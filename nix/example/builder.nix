@@ -25,6 +25,7 @@ in
 
   services.mediapipe = {
     enable = true;
+    createFolders = true;
 
     secrets = {
       "rclone.conf" = config.sops.secrets.rclone.path;
@@ -94,12 +95,20 @@ in
     serviceConfig.UMask = lib.mkForce "0002";
   });
 
+  # A container knows users by their numbers alone.
+  users.users.media.uid = 8000;
+  users.groups.media.gid = 8000;
+
   virtualisation.podman.enable = true;
   virtualisation.oci-containers.backend = "podman";
   virtualisation.oci-containers.containers.sabnzbd = {
     image = "lscr.io/linuxserver/sabnzbd:latest";
     ports = [ "8085:8080" ];
-    environment.UMASK = "002";
+    environment = {
+      PUID = "8000";
+      PGID = "8000";
+      UMASK = "002";
+    };
     volumes = [
       "/var/lib/sabnzbd:/config"
       "${usenet}:/data"

@@ -168,20 +168,23 @@ let
               b.mapAttrs (_: value: value.value) (filterAttrs (_: value: value.any) found);
             getSubOptions = loc: (element.getSubOptions or (_: { })) (loc ++ [ "<name>" ]);
           };
-        submodule =
-          module:
-          T "submodule" (x: isAttrs x || b.isFunction x) null
+        submodule = module: submoduleWith { modules = [ module ]; };
+        submoduleWith =
+          {
+            modules,
+            description ? "submodule",
+            shorthandOnlyDefinesConfig ? true,
+          }:
+          T description (x: isAttrs x || b.isFunction x) null
           // {
             raw =
               loc: definitions:
               (evaluate {
                 prefix = loc;
-                modules = [ module ] ++ definitions;
-                specialArgs = {
-                  name = b.elemAt loc (b.length loc - 1);
-                };
+                modules = modules ++ definitions;
+                specialArgs.name = b.elemAt loc (b.length loc - 1);
               }).config;
-            getSubOptions = _: (evaluate { modules = [ module ]; }).options;
+            getSubOptions = _: (evaluate { inherit modules; }).options;
           };
       };
 

@@ -25,6 +25,9 @@ let
           restartTriggers = of (types.listOf types.anything) [ ];
         };
     };
+  rule = types.submodule {
+    options = lib.genAttrs [ "mode" "user" "group" ] (_: of types.str "-");
+  };
   units = kind: of (types.attrsOf (unit [ "${kind}Config" ])) { };
   service = more: {
     enable = of types.bool false;
@@ -43,6 +46,7 @@ in
     fileSystems = any;
     environment.systemPackages = of (types.listOf types.anything) [ ];
     environment.etc = any;
+    environment.pathsToLink = of (types.listOf types.str) [ ];
     programs.fuse.userAllowOther = of types.bool false;
     networking = any;
     sops = any;
@@ -51,6 +55,8 @@ in
       types.submodule {
         options = {
           isSystemUser = of types.bool false;
+          uid = of (types.nullOr types.int) null;
+          home = of types.str "/var/empty";
           group = of types.str "";
           extraGroups = texts;
         };
@@ -73,7 +79,8 @@ in
     )) { };
     systemd = {
       packages = of (types.listOf types.anything) [ ];
-      tmpfiles.settings = any;
+      # name of a file -> path -> kind of line
+      tmpfiles.settings = of (types.attrsOf (types.attrsOf (types.attrsOf rule))) { };
       services = units "service";
       timers = units "timer";
       paths = units "path";

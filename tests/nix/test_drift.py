@@ -43,17 +43,17 @@ def tables(hint: Any) -> list[tuple[type, bool]]:
     return [(cls, named) for one in get_args(hint) for cls, _ in tables(one)]
 
 
-def words(hint: Any) -> str:
-    """Give the beginning of what Nix calls a type."""
+def words(hint: Any) -> str | tuple[str, ...]:
+    """Give the beginning of what Nix calls a type, or several that it may be."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         if types.NoneType in arguments:
             return "null or"
-        return "one of"
+        return ("one of", 'value "')
     if origin is Literal:
         return "one of"
     if is_dataclass(hint):
-        return "submodule"
+        return "table"
     names: dict[Any, str] = {
         tuple: "list of", dict: "attribute set of", bool: "boolean", int: "signed integer",
         float: "signed integer or floating point number", str: "string", AbsPath: "absolute path",
@@ -115,6 +115,7 @@ PACKAGES = """
   in
   import CHECKOUT/nix/package.nix {
     inherit lib;
+    coreutils = "/coreutils";
     rclone = "/rclone";
     unar = "/unar";
     python3Packages = packages // {

@@ -54,14 +54,11 @@ def test_a_remote_is_all_that_it_must_be_told(nix: Nix) -> None:
         service = data["services"][job]
         assert service["serviceConfig"]["User"] == service["serviceConfig"]["Group"] == "media"
         assert service["restartIfChanged"] is False
-    assert data["users"]["users"]["media"] == {
-        "isSystemUser": True,
-        "group": "media",
-        "extraGroups": [],
-    }
+    media = data["users"]["users"]["media"]
+    assert (media["isSystemUser"], media["group"]) == (True, "media")
     assert data["users"]["groups"] == {"media": {}}
-    assert data["tmpfiles"]["/media/arr/tv"] == {
-        "d": {"mode": ":2775", "user": ":media", "group": ":media"}
+    assert data["tmpfiles"] == {
+        "/var/lib/mediapipe": {"d": {"mode": "0750", "user": "media", "group": "media"}}
     }
     assert data["allowOther"] is True
 
@@ -96,7 +93,8 @@ def test_every_shipped_unit_is_started_as_its_install_section_says(nix: Nix) -> 
         wanted = re.findall(r"^WantedBy=(.*)$", unit.read_text(), re.MULTILINE)
         assert started[unit.name] == " ".join(wanted).split(), unit.name
     kinds = {one.suffix for one in UNITS.iterdir()}
-    assert kinds <= {".service", ".timer", ".path", ".slice", ".conf", ".sh"}
+    known = {".service", ".timer", ".path", ".slice", ".conf", ".sh", ".sysusers", ".tmpfiles"}
+    assert kinds <= known
 
 
 @pytest.mark.parametrize("part", ["categories", "upload", "cleanup"])
@@ -161,11 +159,12 @@ def test_a_unit_may_wait_for_an_app_with_that_apps_key_alone(nix: Nix) -> None:
 
 
 def test_folders_of_a_container_are_not_made_on_this_host(nix: Nix) -> None:
-    lines = 'settings.categories = { tv-sonarr = "/dl/tv"; radarr = "/dl/movies"; };'
+    lines = "createFolders = true;"
+    lines += 'settings.categories = { tv-sonarr = "/dl/tv"; radarr = "/dl/movies"; };'
     mapped = lines + 'settings.qbittorrent.path_map."/dl" = "/var/lib/qBittorrent/completed";'
-    assert "/dl/tv" in nix.evaluate(ours(lines))["tmpfiles"]
+    made = nix.evaluate(ours(lines))["tmpfiles"]
+    assert made["/dl/tv"] == {"d": {"mode": ":2775", "user": ":media", "group": ":media"}}
     assert "/dl/tv" not in nix.evaluate(ours(mapped))["tmpfiles"]
-    assert nix.evaluate(ours("createFolders = false;"))["tmpfiles"] == {}
 
 
 # --- other services of the same machine ---
@@ -265,6 +264,10 @@ WRONG = [
     ('settings.libraries.tv = { root = "/media/tv"; remote = "tv"; category = "tv-sonarr"; };',
      'fileSystems = { "/" = { }; "/media" = { }; };',
      "on another file\nsystem (/media) than settings.paths.completed"),
+    ("createFolders = true;",
+     'fileSystems."/media/arr/tv" = { }; fileSystems."/media" = { options = [ "nofail" ]; };',
+     "would make /media/arr/movies before its disk is there"),
+    ("sabnzbdHook.enable = true;", "", "sabnzbdHook.enable tells of jobs that nothing moves"),
     ("", 'fileSystems."/media/b2" = { };', 'services.mediapipe.mount and fileSystems."/media/b2"'),
     ("postprocess.enable = true;", "", "postprocess.enable needs to know where SABnzbd is"),
     ('settings.paths.state = "/srv/state";', "", "settings.paths.state cannot be moved"),

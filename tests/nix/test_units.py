@@ -21,6 +21,7 @@ EVERYTHING = f"""{{
   services.mediapipe = {{
     enable = true;
     user = "films";
+    createFolders = true;
     {SECRETS}
     secrets.lidarr-key = "/run/secrets/lidarr";
     settings.arr.lidarr = {{ url = "http://127.0.0.1:8686"; api_key_file = "lidarr-key"; }};

@@ -27,10 +27,19 @@ let
   wantedBy = shipped.words "WantedBy";
 
   credential = name: "${name}:${cfg.secrets.${name}}";
+  arrKeys = map (arr: arr.api_key_file) (builtins.attrValues cfg.settings.arr);
+  asksTheArrs = part: builtins.elem part [
+    "cleanup"
+    "postprocess"
+    "doctor"
+  ];
   secretsFor =
-    stem:
+    part: stem:
     builtins.filter (
-      name: builtins.elem name (shipped.secretsOf stem) || !builtins.elem name shipped.known
+      name:
+      builtins.elem name (shipped.secretsOf stem)
+      || !builtins.elem name shipped.known
+      || (asksTheArrs part && builtins.elem name arrKeys)
     ) (builtins.attrNames cfg.secrets);
 
   service = part: stem: {
@@ -46,7 +55,7 @@ let
         User = cfg.user;
         Group = cfg.group;
       })
-      { LoadCredential = map credential (secretsFor stem); }
+      { LoadCredential = map credential (secretsFor part stem); }
       cfg.${part}.extraServiceConfig
     ];
   };

@@ -262,8 +262,14 @@ let
           let
             given = if b.isPath module || b.isString module then import module else module;
             body = if b.isFunction given then given arguments else given;
-            structured = body ? options || body ? config || body ? imports || body ? freeformType;
-            full = if structured then body else { config = body; };
+            aside = {
+              imports = body.imports or [ ];
+            } // optionalAttrs (body ? freeformType) { inherit (body) freeformType; };
+            full =
+              if body ? options || body ? config then
+                body
+              else
+                aside // { config = b.removeAttrs body (attrNames aside); };
           in
           concatMap load (full.imports or [ ]) ++ [ full ];
         loaded = concatMap load modules;

@@ -48,8 +48,7 @@ in
     environment.etc = any;
     environment.pathsToLink = of (types.listOf types.str) [ ];
     programs.fuse.userAllowOther = of types.bool false;
-    networking = any;
-    sops = any;
+    boot = any;
     system = any;
     users.users = of (types.attrsOf (
       types.submodule {

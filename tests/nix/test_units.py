@@ -115,9 +115,9 @@ def machine(nix: Nix, shipped: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.real
-def test_timers_run_without_an_install_section(machine: Machine) -> None:
-    for timer in UNITS.glob("*.timer"):
-        assert machine.show(timer.name, "ActiveState")["ActiveState"] == "active", timer.name
+def test_timers_and_paths_run_without_an_install_section(machine: Machine) -> None:
+    for unit in (*UNITS.glob("*.timer"), *UNITS.glob("*.path")):
+        assert machine.show(unit.name, "ActiveState")["ActiveState"] == "active", unit.name
     own = machine.systemctl("show", "qbt-upload-b2.timer")
     assert "TimersMonotonic" not in own
     assert "OnCalendar=*-01-01" in own

@@ -1,0 +1,65 @@
+# The module beside real services in a virtual machine, for whoever has nixpkgs and KVM:
+#   nix build .#checks.x86_64-linux.vm
+{
+  name = "mediapipe";
+
+  nodes.box = {
+    imports = [ ../module.nix ];
+
+    services.mediapipe = {
+      enable = true;
+      createFolders = true;
+      webDashboard.enable = true;
+      # A folder in place of B2: rclone gives the SHA-1 of its files too.
+      secrets."rclone.conf" = "/etc/rclone.conf";
+      settings.rclone.remote = "disk:/srv/remote";
+      settings.upload.settle = "1s";
+    };
+    environment.etc."rclone.conf".text = ''
+      [disk]
+      type = local
+    '';
+    systemd.tmpfiles.settings.remote."/srv/remote".d = {
+      mode = "0755";
+      user = "media";
+      group = "media";
+    };
+
+    services.qbittorrent = {
+      enable = true;
+      serverConfig = {
+        LegalNotice.Accepted = true;
+        Preferences.WebUI.LocalHostAuth = false;
+      };
+    };
+    services.sonarr.enable = true;
+  };
+
+  testScript = ''
+    box.wait_for_unit("qbittorrent.service")
+    box.wait_for_open_port(8080)
+
+    with subtest("categories are declared, for folders that the group may write to"):
+        box.succeed("systemctl start qbt-categories.service")
+        told = box.succeed("curl --fail --silent http://127.0.0.1:8080/api/v2/torrents/categories")
+        assert "/var/lib/qBittorrent/completed/tv" in told, told
+        box.succeed("stat --format='%a %U %G' /media/arr/tv | grep '^2775 media media$'")
+
+    with subtest("an episode is uploaded, and proven by its marker"):
+        box.succeed("runuser -u media -- sh -c 'mkdir /media/arr/tv/Show; echo film >/media/arr/tv/Show/S01E01.mkv'")
+        box.wait_until_succeeds("systemctl start qbt-upload-b2.service && test -s /media/arr/tv/Show/S01E01.mkv.uploaded")
+        box.succeed("grep --quiet film /srv/remote/tv/Show/S01E01.mkv")
+
+    with subtest("the mount shows it to other users"):
+        box.wait_for_unit("rclone-b2-mount.service")
+        box.wait_until_succeeds("grep --quiet film /media/b2/tv/Show/S01E01.mkv")
+
+    with subtest("timers run, and short addresses lead to the services"):
+        box.succeed("systemctl is-active qbt-upload-b2.timer qbt-cleanup.timer")
+        box.wait_for_open_port(80)
+        box.succeed("curl --silent --head http://localhost/sonarr/ | grep 'Location: http://localhost:8989/'")
+
+    with subtest("a new generation keeps its hands off a job that runs"):
+        box.succeed("grep X-RestartIfChanged=false /etc/systemd/system/qbt-upload-b2.service.d/overrides.conf")
+  '';
+}

@@ -2,6 +2,7 @@
 {
   config,
   lib,
+  options,
   ...
 }:
 let
@@ -142,10 +143,14 @@ in
     environment.pathsToLink = [ "/share/mediapipe" ];
     environment.etc."mediapipe/config.toml".source = cfg.configFile;
 
-    # `allow_other` of the mount: without it nobody but its own user sees anything there.
-    programs.fuse.userAllowOther = lib.mkIf (
-      cfg.mount.enable && cfg.settings.rclone.mount.allow_other
-    ) (lib.mkDefault true);
+    programs.fuse = lib.mkIf cfg.mount.enable (
+      {
+        # Without it nobody but the mount's own user sees anything there.
+        userAllowOther = lib.mkIf cfg.settings.rclone.mount.allow_other (lib.mkDefault true);
+      }
+      # Newer ones have a switch for the wrapper of fusermount3.
+      // lib.optionalAttrs (options.programs.fuse ? enable) { enable = lib.mkDefault true; }
+    );
 
     users.users = lib.mkIf (cfg.user == "media") {
       media = {

@@ -3,7 +3,7 @@
 {
   name = "mediapipe";
 
-  nodes.box = {
+  nodes.box = { lib, ... }: {
     imports = [ ../module.nix ];
 
     services.mediapipe = {
@@ -33,6 +33,7 @@
       };
     };
     services.sonarr.enable = true;
+    systemd.services.sonarr.serviceConfig.UMask = lib.mkForce "0002";
   };
 
   testScript = ''

@@ -1,8 +1,8 @@
 # The options of NixOS that our module speaks to, as far as it does. What nothing sets is absent
 # from a unit, so that what is rendered is what the module said.
-{ lib, ... }:
+{ config, lib, ... }:
 let
-  inherit (lib) mkOption types;
+  inherit (lib) mkIf mkOption types;
   of = type: default: mkOption { inherit type default; };
   any = of types.anything { };
   texts = of (types.listOf types.str) [ ];
@@ -47,6 +47,7 @@ in
     environment.systemPackages = of (types.listOf types.anything) [ ];
     environment.etc = any;
     environment.pathsToLink = of (types.listOf types.str) [ ];
+    programs.fuse.enable = of types.bool false;
     programs.fuse.userAllowOther = of types.bool false;
     boot = any;
     system = any;
@@ -112,4 +113,12 @@ in
       };
     };
   };
+  # As nixpkgs has it: what these create is not writable for their group.
+  config.systemd.services = lib.mkMerge (
+    map (name: mkIf config.services.${name}.enable { ${name}.serviceConfig.UMask = "0022"; }) [
+      "sonarr"
+      "radarr"
+      "lidarr"
+    ]
+  );
 }

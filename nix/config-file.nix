@@ -32,7 +32,7 @@ in
           "qbittorrent-password" = name: { qbittorrent.password_file = name; };
           "qbittorrent-api-key" = name: { qbittorrent.api_key_file = name; };
           "rclone.conf" = name: { rclone.config_file = name; };
-          "rclone-htpasswd" = name: { rclone.rc_htpasswd_file = name; };
+          "rc-htpasswd" = name: { rclone.rc_htpasswd_file = name; };
           "notify-urls" = name: { notify.urls_file = name; };
           "sabnzbd-api-key" = name: { sabnzbd.api_key_file = name; };
           "jellyfin-api-key" = name: { jellyfin.api_key_file = name; };

@@ -113,12 +113,11 @@ in
       description = ''
         Files with secrets, by the name that `settings` gives them in a `*_file` key. systemd hands
         them to the services (LoadCredential=), so that root alone needs to be able to read them.
-        A service gets what its shipped unit asks for, and the names that no unit asks for; keys of
-        `settings.arr` go to what asks those apps. A file that is missing keeps the services that
-        get it from starting.
+        A service gets what its shipped unit asks for, and the names that no unit asks for. A file
+        that is missing keeps the services that get it from starting.
 
         These names need no line in `settings`: `qbittorrent-password`, `qbittorrent-api-key`,
-        `rclone.conf`, `rclone-htpasswd`, `notify-urls`, `sabnzbd-api-key`, `jellyfin-api-key`.
+        `rclone.conf`, `rc-htpasswd`, `notify-urls`, `sabnzbd-api-key`, `jellyfin-api-key`.
       '';
     };
 

@@ -5,6 +5,7 @@
   python3Packages,
   rclone,
   unar,
+  util-linux,
 }:
 let
   pyproject = lib.importTOML ../pyproject.toml;
@@ -23,6 +24,7 @@ python3Packages.buildPythonApplication {
   build-system = [ python3Packages.hatchling ];
   dependencies = map (one: python3Packages.${nameOf one}) pyproject.project.dependencies;
 
+  # util-linux for setpriv and prlimit, without which children outlive us and have no limits.
   makeWrapperArgs = [
     "--prefix"
     "PATH"
@@ -30,6 +32,8 @@ python3Packages.buildPythonApplication {
     (lib.makeBinPath [
       rclone
       unar
+      util-linux
+      coreutils
     ])
   ];
 

@@ -3,6 +3,7 @@
   config,
   lib,
   options,
+  pkgs,
   ...
 }:
 let
@@ -28,25 +29,16 @@ let
   wantedBy = shipped.words "WantedBy";
 
   credential = name: "${name}:${cfg.secrets.${name}}";
-  arrKeys = map (arr: arr.api_key_file) (builtins.attrValues cfg.settings.arr);
-  asksTheArrs = part: builtins.elem part [
-    "cleanup"
-    "postprocess"
-    "doctor"
-  ];
   secretsFor =
-    part: stem:
+    stem:
     builtins.filter (
-      name:
-      builtins.elem name (shipped.secretsOf stem)
-      || !builtins.elem name shipped.known
-      || (asksTheArrs part && builtins.elem name arrKeys)
+      name: builtins.elem name (shipped.secretsOf stem) || !builtins.elem name shipped.known
     ) (builtins.attrNames cfg.secrets);
 
-  service = part: stem: {
+  service = part: stem: let mounts = part == "mount"; in {
     wantedBy = wantedBy "${stem}.service";
     # The wrapper of fusermount3 that may mount for an ordinary user.
-    path = lib.mkIf (part == "mount") [ "/run/wrappers" ];
+    path = lib.mkIf mounts [ "/run/wrappers" ];
     # A new generation must neither start a cleanup nor end an upload: the timers do the starting.
     restartIfChanged = !builtins.elem "oneshot" (shipped.words "Type" "${stem}.service");
     # What runs on has read the configuration at its start.
@@ -56,10 +48,18 @@ let
         User = cfg.user;
         Group = cfg.group;
       })
-      { LoadCredential = map credential (secretsFor part stem); }
+      { LoadCredential = map credential (secretsFor stem); }
+      # By root, and only while nothing is mounted. No tmpfiles rule: each switch to a new generation
+      # would look at the mount, and hang where that hangs.
+      (lib.mkIf mounts { ExecStartPre = [ "-+${makeMountPoint}" ]; })
       cfg.${part}.extraServiceConfig
     ];
   };
+
+  makeMountPoint = lib.concatStringsSep " " [
+    "${pkgs.coreutils}/bin/install -d -o ${cfg.user} -g ${cfg.group}"
+    (lib.escapeShellArg cfg.settings.rclone.mount_point)
+  ];
 
   timer =
     part: stem:

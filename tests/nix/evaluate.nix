@@ -22,6 +22,7 @@ let
   entries = table: lib.mapAttrsToList (key: value: "${builtins.toJSON key} = ${toml value}") table;
   pkgs = {
     callPackage = _: _: program;
+    coreutils = "/usr";
     formats.toml = _: {
       type = lib.types.anything;
       generate =

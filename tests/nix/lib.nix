@@ -60,6 +60,7 @@ let
       in
       b.replaceStrings (letters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (letters "abcdefghijklmnopqrstuvwxyz");
     toInt = b.fromJSON;
+    escapeShellArg = text: "'${b.replaceStrings [ "'" ] [ "'\\''" ] text}'";
     importTOML = path: b.fromTOML (b.readFile path);
     makeBinPath = packages: concatStringsSep ":" (map (package: "${package}/bin") packages);
     literalExpression = text: {

@@ -108,6 +108,7 @@ def test_what_is_generated_is_up_to_date(name: str) -> None:
     assert ended.stdout == (CHECKOUT / name).read_bytes(), "run `make nix-options`"
 
 
+PROGRAMS = "/rclone/bin:/unar/bin:/util-linux/bin:/coreutils/bin"
 PACKAGES = """
   let
     lib = import LIB // { cleanSource = path: path; platforms.linux = [ ]; };
@@ -118,6 +119,7 @@ PACKAGES = """
     coreutils = "/coreutils";
     rclone = "/rclone";
     unar = "/unar";
+    util-linux = "/util-linux";
     python3Packages = packages // {
       hatchling = "hatchling";
       buildPythonApplication = given: given;
@@ -140,7 +142,7 @@ def test_the_package_brings_what_the_program_needs(
     )
     package = nix.value(f'builtins.removeAttrs ({expression}) [ "src" ]')
     assert package["dependencies"] == names
-    assert package["makeWrapperArgs"] == ["--prefix", "PATH", ":", "/rclone/bin:/unar/bin"]
+    assert package["makeWrapperArgs"] == ["--prefix", "PATH", ":", PROGRAMS]
     assert 'make install-units PREFIX="$out" DESTDIR=' in package["postInstall"]
     assert package["pname"] == project["name"]
     assert package["version"] == __version__

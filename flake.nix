@@ -37,7 +37,7 @@
           }).config.system.build.toplevel;
       });
 
-      # `make test` fills a .venv with the versions of requirements/; these are the programs beside it.
+      # The programs beside the .venv that `make test` fills by itself.
       devShells = forEach (pkgs: {
         default = pkgs.mkShell {
           packages = [

@@ -35,25 +35,24 @@ let
   texts = builtins.filter (leaf: builtins.isString leaf.value && leaf.value != "") all;
 
   inStore = text: lib.hasPrefix "${builtins.storeDir}/" text;
+  isFile = leaf: lib.hasSuffix "_file" leaf.key;
+  matches = pattern: text: builtins.match pattern text != null;
+  secretWord = matches ".*(password|passwd|secret|token|api_?key|credential).*";
   looksSecret =
     leaf:
-    (
-      builtins.match ".*(password|passwd|secret|token|api_?key|credential).*" (lib.toLower leaf.key) != null
-      && !lib.hasSuffix "_file" leaf.key
-    )
-    || builtins.match "[a-z0-9+.-]+://[^/@]*:[^/@]*@.*" leaf.value != null;
-  secretNames = builtins.filter (
-    leaf: lib.hasSuffix "_file" leaf.key && !lib.hasPrefix "/" leaf.value
-  ) texts;
+    # A category may well be called like that; what it names is a folder.
+    (secretWord (lib.toLower leaf.key) && !isFile leaf && !lib.hasPrefix "/" leaf.value)
+    || matches "[a-z0-9+.-]+://[^/@]*:[^/@]*@.*" leaf.value;
+  secretNames = builtins.filter (leaf: isFile leaf && !lib.hasPrefix "/" leaf.value) texts;
 
   # The longest entry of `fileSystems` that a path lies below; null where none is declared.
   mountOf =
     path:
     let
       holds = point: point == "/" || path == point || lib.hasPrefix "${point}/" path;
+      length = builtins.stringLength;
       longest =
-        best: point:
-        if best == null || builtins.stringLength point > builtins.stringLength best then point else best;
+        best: point: if best == null || length point > length best then point else best;
     in
     builtins.foldl' longest null (builtins.filter holds (builtins.attrNames config.fileSystems));
   completed = mountOf settings.paths.completed;
@@ -64,6 +63,8 @@ let
     && mountOf library.root != null
     && mountOf library.root != completed;
 
+  roots = map (library: library.root) (builtins.attrValues settings.libraries);
+  # Whether the machine boots without the disk of a path.
   late =
     path:
     let
@@ -114,7 +115,7 @@ in
       ) secretNames
       ++ map (
         leaf:
-        mistake (lib.hasSuffix "_file" leaf.key && inStore leaf.value) ''
+        mistake (isFile leaf && inStore leaf.value) ''
           ${leaf.where} lies in the Nix store, where everybody may read it.
           Use a file that sops-nix, agenix or you yourself put elsewhere.''
       ) texts
@@ -157,7 +158,7 @@ in
           ${here}.createFolders would make ${path} before its disk is there: fileSystems lets the
           machine boot without it (nofail, noauto, x-systemd.automount). Create the folders by hand
           and set createFolders = false; or let the disk be waited for.''
-      ) ([ settings.paths.completed ] ++ map (one: one.root) (builtins.attrValues settings.libraries))
+      ) ([ settings.paths.completed ] ++ roots)
       ++ lib.mapAttrsToList (
         unit: app:
         mistake (!builtins.elem app apps) ''

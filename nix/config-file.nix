@@ -16,6 +16,9 @@ let
     else
       value;
 
+  # A secret with one of the usual names needs no line in `settings`.
+  named = name: place: lib.mkIf (cfg.secrets ? ${name}) (place (lib.mkDefault name));
+
   written = (pkgs.formats.toml { }).generate "mediapipe-config.toml" (withoutNull cfg.settings);
 in
 {
@@ -28,7 +31,7 @@ in
     }
     {
       settings = lib.mkMerge (
-        lib.mapAttrsToList (name: place: lib.mkIf (cfg.secrets ? ${name}) (place (lib.mkDefault name))) {
+        lib.mapAttrsToList named {
           "qbittorrent-password" = name: { qbittorrent.password_file = name; };
           "qbittorrent-api-key" = name: { qbittorrent.api_key_file = name; };
           "rclone.conf" = name: { rclone.config_file = name; };

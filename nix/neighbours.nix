@@ -20,8 +20,9 @@ let
 
   # nixpkgs keeps a trailing slash in qBittorrent's profileDir.
   profile = lib.removeSuffix "/" (toString (service "qbittorrent").profileDir);
-  completed =
-    (service "qbittorrent").serverConfig.BitTorrent.Session.DefaultSavePath or "${profile}/completed";
+  session = (service "qbittorrent").serverConfig.BitTorrent.Session or { };
+  completed = session.DefaultSavePath or "${profile}/completed";
+  webPort = (service "qbittorrent").webuiPort;
 
   arrs = {
     sonarr = 8989;
@@ -57,7 +58,15 @@ let
 
   # The bit that forbids the group to write.
   closed =
-    name: builtins.match ".*[2367][0-7]" (toString config.systemd.services.${name}.serviceConfig.UMask) != null;
+    name:
+    let
+      umask = toString config.systemd.services.${name}.serviceConfig.UMask;
+    in
+    builtins.match ".*[2367][0-7]" umask != null;
+
+  inTheGroup =
+    name:
+    optionalAttrs (known name) { ${name} = mkIf (on name) { group = mkDefault cfg.group; }; };
 in
 {
   config = mkIf cfg.enable {
@@ -66,9 +75,7 @@ in
         {
           mediapipe.settings = lib.mkMerge [
             (mkIf (on "qbittorrent") {
-              qbittorrent.url = mkDefault (
-                local (if (service "qbittorrent").webuiPort == null then 8080 else (service "qbittorrent").webuiPort)
-              );
+              qbittorrent.url = mkDefault (local (if webPort == null then 8080 else webPort));
               paths.completed = mkDefault completed;
               paths.extracted = mkDefault "${builtins.dirOf cfg.settings.paths.completed}/extracted";
               categories = mkDefault {
@@ -103,7 +110,7 @@ in
           );
         }
       ]
-      ++ map (name: optionalAttrs (known name) { ${name} = mkIf (on name) { group = mkDefault cfg.group; }; }) [
+      ++ map inTheGroup [
         "qbittorrent"
         "sonarr"
         "radarr"
@@ -112,11 +119,10 @@ in
       ]
     );
 
-    users.users = lib.mkMerge [
-      (mkIf (on "jellyfin") {
-        ${(service "jellyfin").user}.extraGroups = [ cfg.group ];
-      })
-    ];
+    # It reads, and nothing else.
+    users.users = optionalAttrs (known "jellyfin") (
+      mkIf (on "jellyfin") { ${(service "jellyfin").user}.extraGroups = [ cfg.group ]; }
+    );
 
     systemd.services = lib.mkMerge [
       (lib.genAttrs writers (_: {
@@ -128,8 +134,8 @@ in
     ];
 
     warnings = map (name: ''
-      services.${name} runs with a UMask that shuts its group out of what it creates, so mediapipe could
-      not delete there: systemd.services.${name}.serviceConfig.UMask = lib.mkForce "0002";'') (
+      services.${name} runs with a UMask that shuts its group out of what it creates, so mediapipe
+      could not delete there: systemd.services.${name}.serviceConfig.UMask = lib.mkForce "0002";'') (
       builtins.filter closed writers
     );
   };

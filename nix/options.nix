@@ -59,7 +59,7 @@ let
 in
 {
   options.services.mediapipe = {
-    enable = mkEnableOption "mediapipe, which moves finished downloads to the cloud and then frees the disk";
+    enable = mkEnableOption "mediapipe: finished downloads go to the cloud, and then off the disk";
 
     package = mkOption {
       type = types.package;

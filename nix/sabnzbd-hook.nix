@@ -6,7 +6,7 @@ let
 in
 {
   options.services.mediapipe.sabnzbdHook = {
-    enable = lib.mkEnableOption "the hook that wakes `sab-postprocess` as soon as SABnzbd has finished a job";
+    enable = lib.mkEnableOption "the hook by which SABnzbd tells of each finished job";
 
     container = lib.mkOption {
       type = lib.types.str;

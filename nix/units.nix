@@ -35,26 +35,31 @@ let
       name: builtins.elem name (shipped.secretsOf stem) || !builtins.elem name shipped.known
     ) (builtins.attrNames cfg.secrets);
 
-  service = part: stem: let mounts = part == "mount"; in {
-    wantedBy = wantedBy "${stem}.service";
-    # The wrapper of fusermount3 that may mount for an ordinary user.
-    path = lib.mkIf mounts [ "/run/wrappers" ];
-    # A new generation must neither start a cleanup nor end an upload: the timers do the starting.
-    restartIfChanged = !builtins.elem "oneshot" (shipped.words "Type" "${stem}.service");
-    # What runs on has read the configuration at its start.
-    restartTriggers = [ cfg.configFile ];
-    serviceConfig = lib.mkMerge [
-      (lib.mkIf (shipped.words "User" "${stem}.service" != [ ]) {
-        User = cfg.user;
-        Group = cfg.group;
-      })
-      { LoadCredential = map credential (secretsFor stem); }
-      # By root, and only while nothing is mounted. No tmpfiles rule: each switch to a new generation
-      # would look at the mount, and hang where that hangs.
-      (lib.mkIf mounts { ExecStartPre = [ "-+${makeMountPoint}" ]; })
-      cfg.${part}.extraServiceConfig
-    ];
-  };
+  service =
+    part: stem:
+    let
+      mounts = part == "mount";
+    in
+    {
+      wantedBy = wantedBy "${stem}.service";
+      # The wrapper of fusermount3 that may mount for an ordinary user.
+      path = lib.mkIf mounts [ "/run/wrappers" ];
+      # A new generation must neither start a cleanup nor end an upload: the timers do the starting.
+      restartIfChanged = !builtins.elem "oneshot" (shipped.words "Type" "${stem}.service");
+      # What runs on has read the configuration at its start.
+      restartTriggers = [ cfg.configFile ];
+      serviceConfig = lib.mkMerge [
+        {
+          User = cfg.user;
+          Group = cfg.group;
+          LoadCredential = map credential (secretsFor stem);
+        }
+        # By root, and only while nothing is mounted. No tmpfiles rule: each switch to a new
+        # generation would look at the mount, and hang where that hangs.
+        (lib.mkIf mounts { ExecStartPre = [ "-+${makeMountPoint}" ]; })
+        cfg.${part}.extraServiceConfig
+      ];
+    };
 
   makeMountPoint = lib.concatStringsSep " " [
     "${pkgs.coreutils}/bin/install -d -o ${cfg.user} -g ${cfg.group}"
@@ -113,9 +118,11 @@ let
     app:
     let
       table = cfg.settings.arr.${app} or cfg.settings.${app} or null;
-      files = lib.filterAttrs (key: _: lib.hasSuffix "_file" key) (if table == null then { } else table);
+      isFile = key: _: lib.hasSuffix "_file" key;
+      files = lib.filterAttrs isFile (if table == null then { } else table);
     in
     builtins.filter (name: cfg.secrets ? ${name}) (builtins.attrValues files);
+
   # With a colon before the mode: for what is created, never for what is there.
   folder =
     mode:

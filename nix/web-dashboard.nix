@@ -12,7 +12,7 @@ let
   dashboard = cfg.webDashboard;
   on = name: options.services ? ${name} && config.services.${name}.enable;
   portOf = name: port: if on name then port config.services.${name} else null;
-  arr = name: port: portOf name (service: service.settings.server.port or port);
+  portOfArr = name: port: portOf name (service: service.settings.server.port or port);
   rcPort = builtins.match ".*:([0-9]+)" cfg.settings.rclone.rc_addr;
 in
 {
@@ -45,9 +45,9 @@ in
       jellyfin = portOf "jellyfin" (_: 8096);
       files = portOf "filebrowser" (service: service.settings.port or 8080);
       rclone = if cfg.mount.enable && rcPort != null then lib.toInt (builtins.head rcPort) else null;
-      sonarr = arr "sonarr" 8989;
-      radarr = arr "radarr" 7878;
-      prowlarr = arr "prowlarr" 9696;
+      sonarr = portOfArr "sonarr" 8989;
+      radarr = portOfArr "radarr" 7878;
+      prowlarr = portOfArr "prowlarr" 9696;
     };
 
     services.nginx.enable = mkDefault true;

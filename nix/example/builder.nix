@@ -1,7 +1,7 @@
 # A seed box, complete: qBittorrent, Sonarr, Radarr, Prowlarr and Jellyfin of NixOS, SABnzbd in a
 # container, mediapipe between them and Backblaze B2. Copy it, and change what is marked.
 #
-# The flake around it:   inputs.mediapipe.url = "…";   inputs.sops-nix.url = "github:Mic92/sops-nix";
+# The flake around it has the inputs mediapipe and sops-nix, and
 #   modules = [ mediapipe.nixosModules.default sops-nix.nixosModules.sops ./builder.nix ];
 { config, lib, ... }:
 let

@@ -281,6 +281,7 @@ WRONG = [
     ("", 'fileSystems."/media/b2" = { };', 'services.mediapipe.mount and fileSystems."/media/b2"'),
     ("postprocess.enable = true;", "", "postprocess.enable needs to know where SABnzbd is"),
     ('settings.paths.state = "/srv/state";', "", "settings.paths.state cannot be moved"),
+    ('settings.qbittorrent.url = "http://me:pw@box:8080";', "", "qbittorrent.url holds a secret"),
     ('waitFor.podman-x = "lidarr";', "", 'waitFor.podman-x = "lidarr": there is no such app'),
 ]
 # fmt: on
@@ -293,6 +294,11 @@ def test_what_would_only_show_on_the_machine_is_told_before(
     (message,) = nix.evaluate(ours(lines, rest))["failed"]
     assert told in message
     assert len(message.splitlines()) > 1  # what to do about it
+
+
+def test_a_category_may_be_called_like_a_secret(nix: Nix) -> None:
+    data = nix.evaluate(ours('settings.categories.secret-films = "/var/lib/films";'))
+    assert data["failed"] == []
 
 
 def test_without_a_remote_the_way_to_one_is_told(nix: Nix) -> None:

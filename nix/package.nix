@@ -45,7 +45,7 @@ python3Packages.buildPythonApplication {
 
   # Hooks run inside of containers, which have no Nix store: they keep their #!/bin/sh.
   postFixup = ''
-    install -m 0755 ${../systemd}/*.sh "$out/share/mediapipe"
+    install -D -m 0755 -t "$out/share/mediapipe" ${../systemd}/*.sh
   '';
 
   # The tests start real servers and a systemd of their own: `make test` in a checkout.

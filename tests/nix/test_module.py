@@ -255,6 +255,8 @@ def test_the_machine_of_the_vm_test_is_sound(nix: Nix) -> None:
     data = nix.evaluate(box)
     assert data["failed"] == data["warnings"] == []
     assert load(str(nix.build_config(box, str(VENV)))).rclone.remote == "disk:/srv/remote"
+    script = nix.value(f"(import {CHECKOUT}/nix/tests/vm.nix).testScript")
+    compile(script, "testScript", "exec")
 
 
 # --- what is wrong is told ---

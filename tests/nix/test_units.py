@@ -152,6 +152,25 @@ def test_the_program_reads_the_configuration_that_was_built(machine: Machine) ->
 
 
 @pytest.mark.real
+def test_a_plan_can_be_looked_at_by_hand_with_the_secrets_of_a_job(machine: Machine) -> None:
+    """The command of the how-to; without a qBittorrent there is nothing to plan yet."""
+    words = [
+        "User=films",
+        "StateDirectory=mediapipe",
+        "LoadCredential=rclone.conf:/run/secrets/rclone.conf",
+    ]
+    command = [
+        "systemd-run",
+        "--pipe",
+        "--wait",
+        "--collect",
+        *(f"--property={one}" for one in words),
+    ]
+    told = machine.run(*command, f"{PACKAGE}/bin/mediapipe", "cleanup", "--dry-run", status=75)
+    assert "qBittorrent at http://127.0.0.1:8080" in told.stderr
+
+
+@pytest.mark.real
 def test_missing_folders_are_made_for_the_group(machine: Machine) -> None:
     folders = ("/media/arr/tv", "/var/lib/qBittorrent/completed", "/var/lib/qBittorrent/extracted")
     told = machine.run("stat", "--format=%a %U %G", *folders).stdout

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mediapipe.config import Config
+from mediapipe.config import ArrConfig, CleanupCategory, Config, JellyfinConfig, SabnzbdConfig
 from mediapipe.config_load import load
 from mediapipe.units import SecretFile
 from tests.nixos import CHECKOUT, MINIMAL, SECRETS, UNITS, Nix, NixError
@@ -67,7 +67,21 @@ def test_what_stands_in_no_setting_is_the_programs_own_default(nix: Nix) -> None
     config = load(str(nix.build_config(MINIMAL, str(VENV))))
     assert config.rclone.config_file == "rclone.conf"
     ours_alone = replace(config.rclone, config_file=SecretFile(""))
-    assert replace(config, rclone=ours_alone) == Config()
+    documented = load(str(CHECKOUT / "docs" / "reference" / "config.example.toml"))
+    assert replace(config, rclone=ours_alone) == documented == Config()
+
+
+def test_a_table_that_is_absent_by_default_has_the_programs_defaults_too(nix: Nix) -> None:
+    lines = """
+      settings.sabnzbd = { };
+      settings.jellyfin = { };
+      settings.arr.sonarr = { url = "http://x:1"; api_key_file = "/run/key"; };
+      settings.cleanup.categories.radarr = { };
+    """
+    config = load(str(nix.build_config(ours(lines), str(VENV))))
+    assert (config.sabnzbd, config.jellyfin) == (SabnzbdConfig(), JellyfinConfig())
+    assert config.arr == {"sonarr": ArrConfig("http://x:1", SecretFile("/run/key"))}
+    assert config.cleanup.categories == {"radarr": CleanupCategory()}
 
 
 def test_the_units_say_how_the_module_says_who_and_when(nix: Nix) -> None:

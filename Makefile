@@ -35,6 +35,7 @@ demo: programs $(READY) ## watch the whole suite work on sample torrents (KEEP=1
 	$(RUN) mediapipe.testing.demo $(if $(filter-out 0 no,$(KEEP)),--keep)
 
 test soak: ALSO = systemd-analyze fusermount3 nix-instantiate
+soak: ALSO += debootstrap
 
 .PHONY: test
 test: programs $(READY) ## run the test suite (under 10 minutes)

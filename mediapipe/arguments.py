@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe import __version__
 from mediapipe.errors import UsageError
+from mediapipe.logs import SERVICES
 from mediapipe.units import Seconds
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
 """Verb → the console script and systemd unit that people type."""
 
-INQUIRIES = ("config check", "explain", "history", "lifecycle", "status", "wait-for")
+INQUIRIES = ("config check", "explain", "history", "lifecycle", "logs", "status", "wait-for")
 """The verbs that are no jobs."""
 
 _SUMMARIES = {
@@ -66,6 +67,17 @@ Fetches a file, or all files of a folder, that cleanup deleted back from B2; by 
 version where the object was replaced or hidden since. Size and SHA-1 are compared before it gets
 its name; nothing that stands there is overwritten. Of archives B2 has the members: with --to FOLDER
 these are fetched."""
+_LOGS = """\
+Shows the journal of the jobs and services that systemd starts: what they told, what their programs
+printed, and what systemd says of their units. Without JOB all are shown; it is one of
+  {jobs}
+It runs journalctl, so that the pager, the keys and the colours are the ones you know. To see what
+is not yours takes the group systemd-journal, or root.
+
+Each event has fields of its own, which journalctl can choose by:
+  journalctl MEDIAPIPE_JOB=cleanup MEDIAPIPE_ACTION=delete-file
+  journalctl MEDIAPIPE_OUTCOME=unavailable --since today
+  journalctl MEDIAPIPE_PATH=/media/arr/tv/Show/S01E01.mkv"""
 
 _EXIT = """\
 exit status:
@@ -84,7 +96,7 @@ first steps:
   mediapipe cleanup --dry-run      what would be deleted, and why the rest is kept
   mediapipe status                 what ran when, and what is held up by what
   mediapipe explain PATH           why is it still here, or what became of it?
-  journalctl -fu 'qbt-*'           follow the jobs that systemd's timers start
+  mediapipe logs -f                follow the jobs that systemd's timers start
 
 """
 
@@ -169,6 +181,7 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
             _add_config(parser)
             shape = "object per line" if verb == "history" else "object"
             parser.add_argument("--json", action="store_true", help=f"answer as one JSON {shape}")
+    _add_logs(verbs)
     wait = _add_verb(verbs, "wait-for", "wait until an app is ready", _WAIT_FOR)
     wait.add_argument("app", metavar="APP", help="what to wait for")
     wait.add_argument(
@@ -179,6 +192,27 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
         help="how long it may take; a plain number is of seconds (default: 60s)",
     )
     _add_config(wait)
+
+
+def _add_logs(verbs: argparse._SubParsersAction[_Parser]) -> None:
+    about = _LOGS.format(jobs=", ".join(SERVICES))
+    logs = _add_verb(verbs, "logs", "the journal of the jobs and services", about)
+    logs.add_argument("job", nargs="?", choices=[*SERVICES], metavar="JOB", help="default: all")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as lines arrive")
+    logs.add_argument(
+        "--since", type=_seconds, metavar="DURATION", help="only the last 2d, 3h, 90m …"
+    )
+    logs.add_argument(
+        "-n", "--lines", type=_count, metavar="N",
+        help="only the last N lines (default: 100, or with --since all)",
+    )  # fmt: skip
+    logs.add_argument("--json", action="store_true", help="one JSON object per line")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines")
+    return int(text)
 
 
 def _add_verb(

@@ -20,7 +20,7 @@ from mediapipe.errors import MediapipeError, Stopped, Unavailable, out_of_order
 from mediapipe.log import Log
 from mediapipe.owner import become_owner
 from mediapipe.places import find, state_folder
-from mediapipe.progress import watcher
+from mediapipe.progress import for_systemctl, watcher
 from mediapipe.report import print_error, print_report
 from mediapipe.runner import Context, opened
 
@@ -133,12 +133,13 @@ def _stop(_number: int, _frame: object) -> NoReturn:
 def _run_job(options: Namespace) -> int:
     """Run one job from its options to its report."""
     config = load(find(options.config))
-    from mediapipe import layout
+    from mediapipe import layout, writing
 
     state = state_folder(config.paths.state)
     become_owner(state)
     by_hand = options.verb not in arguments.UNITS
-    tell = Log(arguments.UNITS.get(options.verb, "mediapipe"), verbose=options.verbose)
+    log = Log(arguments.UNITS.get(options.verb, "mediapipe"), verbose=options.verbose)
+    tell = for_systemctl(log)
     tell("job.started", level="debug", job=options.verb, dry_run=options.dry_run)
     started, clock = time.time(), time.monotonic()
     with opened(state, options.verb, dry_run=options.dry_run) as history:
@@ -159,6 +160,8 @@ def _run_job(options: Namespace) -> int:
         )
         try:
             layout.demand_mounts(config)
+            if options.verb in _WRITERS:
+                writing.demand_writable(config, f"{arguments.UNITS[options.verb]}.service")
             report = _JOBS[options.verb](options, context)
         except (MediapipeError, Stopped) as error:
             ended = error if isinstance(error, MediapipeError) else _STOPPED
@@ -192,7 +195,7 @@ def _finished(report: Report, seconds: float, tell: Tell) -> None:
     idle = not report.results and report.outcome == "done"
     tell(
         "job.finished",
-        level="debug" if idle else "info",
+        level="debug" if idle else "info" if report.outcome == "done" else "warning",
         job=report.job,
         outcome=report.outcome,
         reason=report.reason,
@@ -265,6 +268,8 @@ def _inquire(options: Namespace) -> int:
     return inquiries.VERBS[options.verb](options)
 
 
+_WRITERS = ("upload", "cleanup")
+"""The jobs that work in downloads and libraries."""
 _JOBS: dict[str, Callable[[Namespace, Context], Report]] = {
     "categories": _categories,
     "upload": _upload,

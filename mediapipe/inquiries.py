@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mediapipe import writing
 from mediapipe.config_load import load
 from mediapipe.errors import ConfigError, Refused, Unavailable
 from mediapipe.places import find, state_folder
@@ -34,6 +35,12 @@ def config_check(options: Namespace) -> int:
                 f"warning: libraries.{library_name}.arr names {library.arr!r}, which has no table "
                 f"[arr.{library.arr}]: it may download again what cleanup deleted\n"
             )
+    if closed := writing.protected(config):
+        units = "qbt-upload-b2.service qbt-cleanup.service"
+        sys.stderr.write(
+            f"warning: the units that we ship may not write to {', '.join(closed)}; "
+            f"to allow it, {writing.drop_in([*closed.values()], units)}\n"
+        )
     sys.stdout.write(f"{path} is sound\n")
     return 0
 
@@ -207,6 +214,13 @@ def explain(options: Namespace) -> int:
     return 0
 
 
+def logs(options: Namespace) -> int:
+    """Show the journal, as `logs` has it."""
+    from mediapipe import logs
+
+    return logs.logs(options)
+
+
 def wait_for(options: Namespace) -> int:
     """Wait until an app is ready, as `waiting` has it."""
     from mediapipe import waiting
@@ -241,6 +255,7 @@ VERBS: dict[str, Callable[[Namespace], int]] = {
     "explain": explain,
     "history": history,
     "lifecycle": lifecycle,
+    "logs": logs,
     "status": status,
     "wait-for": wait_for,
 }

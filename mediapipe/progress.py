@@ -34,6 +34,28 @@ def watcher(tell: Tell, interval: float) -> Watcher:
     return Bars() if sys.stderr.isatty() else Lines(tell, interval)
 
 
+def for_systemctl(tell: Tell) -> Tell:
+    """Give what tells the same, and has `systemctl status` show how far a job is."""
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return tell
+    counts = {"action.done": 0, "action.failed": 0}
+
+    def tell_both(event: str, /, *, level: str = "info", **fields: object) -> None:
+        tell(event, level=level, **fields)
+        if event == "job.started":
+            notify("STATUS=Looking at disk and services")
+        elif event in counts:
+            counts[event] += 1
+            done, failed = counts.values()
+            words = f"{done} done, {failed} failed" if failed else f"{done} done"
+            notify(f"STATUS={words}; last: {fields['action']} {fields['path']}")
+        elif event == "job.finished":
+            reason = f": {fields['reason']}" if fields.get("reason") else ""
+            notify(f"STATUS=Ended as {fields['outcome']}{reason}".replace("\n", " "))
+
+    return tell_both
+
+
 class Lines:
     """A log line for each interval, and the same for `systemctl status`."""
 

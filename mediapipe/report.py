@@ -48,9 +48,12 @@ def print_error(error: MediapipeError, *, job: str | None, dry_run: bool, as_jso
         sys.stdout.write(json.dumps({**fields, "hint": error.hint or None}) + "\n")
     if error.told and is_journal(sys.stderr):
         return
-    sys.stderr.write(f"{error.outcome}: {shown_lines(str(error))}\n")
+    lines = f"{error.outcome}: {shown_lines(str(error))}\n"
     if error.hint:
-        sys.stderr.write(f"hint: {error.hint}\n")
+        lines += f"hint: {error.hint}\n"
+    if is_journal(sys.stderr):  # sd-daemon(3): the priority `err`, for each line
+        lines = "".join(f"<3>{line}\n" for line in lines.splitlines())
+    sys.stderr.write(lines)
 
 
 def shown_lines(text: str) -> str:

@@ -28,6 +28,8 @@ in
 
     ports = mkOption {
       type = types.attrsOf (types.nullOr types.port);
+      default = { };
+      defaultText = lib.literalExpression "those of the services of this machine";
       example = {
         files = 8081;
         qbt = 8090;

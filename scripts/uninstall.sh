@@ -20,10 +20,11 @@ if [ -z "$destination" ] && [ -d /run/systemd/system ]; then
     done
 fi
 
-LC_ALL=C sort -r "$list" | (
+# Read whole before it goes with the rest. In reverse, a folder comes after what lies in it.
+paths=$(LC_ALL=C sort -r "$list")
+printf '%s\n' "$paths" | (
     cd "$destination/"
     rm -rf ".$home"
-    # in reverse, a folder comes after what lies in it
     while read -r path; do
         case $path in
             */) if [ -d "$path" ]; then rmdir --ignore-fail-on-non-empty "$path"; fi ;;

@@ -808,7 +808,12 @@ def test_an_upload_tells_how_far_it_is(box, b2, tmp_path):
     assert any("big.mkv" in one["message"] for one in shown)
     assert {one["job"] for one in shown} == {"upload"}
     patience = "EXTEND_TIMEOUT_USEC=4000000"
-    assert told == [f"STATUS={one['message']}\n{patience}" for one in shown]
+    assert told == [
+        "STATUS=Looking at disk and services",
+        *(f"STATUS={one['message']}\n{patience}" for one in shown),
+        f"STATUS=1 done; last: upload {box.tv}/big.mkv",
+        "STATUS=Ended as done",
+    ]
 
 
 @pytest.mark.parametrize("address", ["/no/such/socket", "@mediapipe-nobody-listens"])

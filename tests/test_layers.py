@@ -62,7 +62,9 @@ progress             | plan                                                     
 report               | plan streams                                             |
 log                  | streams                                                  | structlog
 idle                 | . disk.* places streams cli                              |
-arguments            | . errors units                                           |
+writing              | config disk.* errors                                     |
+logs                 | adapters.process errors                                  |
+arguments            | . errors logs units                                      |
 status               | latch plan                                               |
 explanation          | plan runner                                              |
 verdicts             | explanation judging layout names plan                    |

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe.errors import ConfigError, Unavailable
 
@@ -88,6 +88,11 @@ def run(
                         deadline = time.monotonic() + timeout
         lines.feed(b"\n")
         return Ended(child.wait(), bytes(output), lines.tail())
+
+
+def become(command: Sequence[str]) -> NoReturn:
+    """Give this process to another program, with the terminal and all. Raises FileNotFoundError."""
+    os.execvp(command[0], [*command])  # noqa: S606 - no shell is wanted
 
 
 def gather(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 _TABLE = "/proc/self/mountinfo"
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
@@ -29,6 +30,8 @@ class Mount:
 
     point: str
     file_system: str
+    read_only: Literal["", "here", "disk"] = ""
+    """Whether nothing can be written: seen from here alone (a sandbox, a container), or at all."""
 
 
 def mounts() -> tuple[Mount, ...]:
@@ -39,9 +42,15 @@ def mounts() -> tuple[Mount, ...]:
 
 def _parse(line: bytes) -> Mount:
     # 36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw (proc_pid_mountinfo(5))
-    fields, _, rest = line.partition(b" - ")
-    point = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields.split(b" ")[4])
-    return Mount(point.decode(errors="surrogateescape"), rest.split(b" ")[0].decode())
+    left, _, right = line.partition(b" - ")
+    fields, (file_system, _source, disk) = left.split(b" "), right.split(b" ")[:3]
+    point = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields[4])
+    read_only: Literal["", "here", "disk"] = ""
+    if b"ro" in disk.split(b","):
+        read_only = "disk"
+    elif b"ro" in fields[5].split(b","):
+        read_only = "here"
+    return Mount(point.decode(errors="surrogateescape"), file_system.decode(), read_only)
 
 
 def mount_of(path: str, table: tuple[Mount, ...]) -> Mount:

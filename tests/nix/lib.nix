@@ -1,6 +1,6 @@
 # A stand-in for the part of nixpkgs' lib that our module uses, so that it can be evaluated with
-# Nix alone. Modules, priorities, conditions and types behave as there, told apart by the tests:
-# with NIXPKGS_LIB=/path/to/nixpkgs/lib they run against the real one.
+# Nix alone. Modules, priorities, conditions and types behave as there: the tests pass with the real
+# one too (NIXPKGS_LIB=/path/to/nixpkgs/lib).
 let
   b = builtins;
   lib = rec {

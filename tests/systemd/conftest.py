@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machine import CHECKOUT, Machine, why_impossible
+from tests.machine import Machine, why_impossible
+from tests.systemd.box import MediaBox
+from tests.systemd.installing import INTERPRETER, make
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def make(*words: str) -> str:
-    """Run `make` of this checkout, off the settings of the make that runs the tests."""
-    settings = {
-        k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-    }
-    return subprocess.run(
-        ["make", "--silent", *words], cwd=CHECKOUT, env=settings,
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +35,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (shared / "staged.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tree.exists():
-            # not the checkout's own environment, which is an interpreter in a link
-            interpreter = Path(sys.base_prefix, "bin", "python3")
-            make("install", f"DESTDIR={tree}", f"PYTHON={interpreter}")
+            make("install", f"DESTDIR={tree}", f"PYTHON={INTERPRETER}")
     return tree
 
 
@@ -59,3 +46,18 @@ def installed(machine: Machine, staged: Path) -> Machine:
     machine.run("systemd-sysusers", "/usr/local/lib/sysusers.d/mediapipe.conf")
     machine.run("systemd-tmpfiles", "--create", "/usr/local/lib/tmpfiles.d/mediapipe.conf")
     return machine
+
+
+@pytest.fixture(scope="session")
+def _box(installed: Machine) -> MediaBox:
+    box = MediaBox(installed)
+    box.set_up()
+    return box
+
+
+@pytest.fixture
+def box(_box: MediaBox) -> Iterator[MediaBox]:
+    """A configured media box; what a test adds to units and library is taken away after it."""
+    _box.configure()
+    yield _box
+    _box.reset()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.machine import CHECKOUT
+from tests.systemd.installing import INTERPRETER, make
 
 if TYPE_CHECKING:
     from tests.machine import Machine
@@ -93,7 +94,7 @@ def test_uninstall_leaves_what_is_not_ours(staged: Path, tmp_path: Path) -> None
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    command = [CHECKOUT / "scripts/uninstall.sh", "/usr/local", root]
+    command = [str(CHECKOUT / "scripts/uninstall.sh"), "/usr/local", str(root)]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "uninstalled" in told
     assert paths(root) == set(own)
@@ -104,8 +105,24 @@ def test_uninstall_leaves_what_is_not_ours(staged: Path, tmp_path: Path) -> None
     assert "nothing is installed" in again.stderr
 
 
-def test_a_newer_version_takes_away_what_it_has_no_more(staged: Path) -> None:
-    """The second `make install` of the same version changes nothing that is told apart."""
+def test_the_list_of_what_is_installed_is_whole(staged: Path) -> None:
     listed = (staged / "usr/local/lib/mediapipe/installed").read_text().splitlines()
     files = {os.path.normpath(line) for line in listed if not line.endswith("/")}
     assert files == paths(staged)
+
+
+@pytest.mark.soak
+def test_an_upgrade_takes_away_what_the_new_version_has_no_more(
+    staged: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    subprocess.run(["cp", "-a", str(staged), str(root)], check=True)
+    old = root / UNITS / "old-job.service"
+    old.write_text("[Service]\nExecStart=/usr/local/bin/old-job\n")
+    with (root / "usr/local/lib/mediapipe/installed").open("a") as listed:
+        listed.write(f"./{UNITS}/old-job.service\n")
+    own = root / UNITS / "own.service"
+    own.write_text("[Service]\nExecStart=/bin/true\n")
+    make("install", f"DESTDIR={root}", f"PYTHON={INTERPRETER}")
+    assert not old.exists()
+    assert paths(root) == paths(staged) | {f"{UNITS}/own.service"}

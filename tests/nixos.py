@@ -28,6 +28,7 @@ class Nix:
     """Nix with a store of its own below `folder`, so that it needs no rights and leaves nothing."""
 
     def __init__(self, folder: Path) -> None:
+        folder = folder.resolve()  # no part of the path of a store may be a link
         settings = folder / "etc"
         settings.mkdir(parents=True)
         (settings / "nix.conf").write_text(

@@ -13,7 +13,6 @@ let
       any
       all
       head
-      tail
       elem
       mapAttrs
       isAttrs
@@ -28,13 +27,10 @@ let
     optionalString = c: x: if c then x else "";
     nameValuePair = name: value: { inherit name value; };
     mapAttrsToList = f: xs: map (name: f name xs.${name}) (attrNames xs);
+    pick = names: xs: b.listToAttrs (map (name: nameValuePair name xs.${name}) names);
     mapAttrs' = f: xs: b.listToAttrs (mapAttrsToList f xs);
     genAttrs = names: f: b.listToAttrs (map (name: nameValuePair name (f name)) names);
-    filterAttrs =
-      keep: xs:
-      b.listToAttrs (
-        map (name: nameValuePair name xs.${name}) (b.filter (name: keep name xs.${name}) (attrNames xs))
-      );
+    filterAttrs = keep: xs: pick (b.filter (name: keep name xs.${name}) (attrNames xs)) xs;
     unique = foldl' (seen: x: if elem x seen then seen else seen ++ [ x ]) [ ];
     hasPrefix = prefix: text: b.substring 0 (b.stringLength prefix) text == prefix;
     hasSuffix =
@@ -52,13 +48,15 @@ let
         b.substring 0 (b.stringLength text - b.stringLength suffix) text
       else
         text;
-    splitString =
-      separator: text: b.filter b.isString (b.split (b.replaceStrings [ "." ] [ "[.]" ] separator) text);
+    # For separators that mean nothing in a pattern.
+    splitString = separator: text: b.filter b.isString (b.split separator text);
     toLower =
       let
         letters = text: b.genList (n: b.substring n 1 text) 26;
       in
-      b.replaceStrings (letters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (letters "abcdefghijklmnopqrstuvwxyz");
+      b.replaceStrings (letters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (
+        letters "abcdefghijklmnopqrstuvwxyz"
+      );
     toInt = b.fromJSON;
     escapeShellArg = text: "'${b.replaceStrings [ "'" ] [ "'\\''" ] text}'";
     importTOML = path: b.fromTOML (b.readFile path);
@@ -97,7 +95,6 @@ let
       inherit order content;
     };
     mkBefore = mkOrder 500;
-    mkAfter = mkOrder 1500;
 
     # --- types: a check, and what becomes of several definitions ---
     types =
@@ -120,14 +117,19 @@ let
         int = scalar "signed integer" b.isInt;
         number = scalar "signed integer or floating point number" (x: b.isInt x || b.isFloat x);
         port = scalar "16 bit unsigned integer" (x: b.isInt x && x >= 0 && x < 65536);
-        path = scalar "absolute path" (x: b.isPath x || (b.isString x && hasPrefix "/" x) || x ? outPath);
+        path = scalar "absolute path" (
+          x: b.isPath x || x ? outPath || (b.isString x && hasPrefix "/" x)
+        );
         package = scalar "package" (x: x ? outPath);
-        strMatching = pattern: scalar "string matching ${pattern}" (x: b.isString x && b.match pattern x != null);
-        enum = values: scalar "one of ${concatStringsSep ", " (map b.toJSON values)}" (x: elem x values);
+        strMatching =
+          pattern:
+          scalar "string matching ${pattern}" (x: b.isString x && b.match pattern x != null);
+        enum =
+          values: scalar "one of ${concatStringsSep ", " (map b.toJSON values)}" (x: elem x values);
         anything = T "anything" (_: true) (
           loc: values:
           if all b.isAttrs values && !any (value: value ? outPath) values then
-            b.mapAttrs (name: inner: anything.merge (loc ++ [ name ]) inner) (b.zipAttrsWith (_: x: x) values)
+            b.zipAttrsWith (name: inner: anything.merge (loc ++ [ name ]) inner) values
           else if all isList values then
             concatLists values
           else
@@ -160,11 +162,7 @@ let
               loc: definitions:
               let
                 sets = concatMap pushDown definitions;
-                names = unique (concatMap attrNames sets);
-                found = genAttrs names (
-                  name:
-                  defined element (loc ++ [ name ]) (map (set: set.${name}) (b.filter (set: set ? ${name}) sets))
-                );
+                found = b.zipAttrsWith (name: given: defined element (loc ++ [ name ]) given) sets;
               in
               b.mapAttrs (_: value: value.value) (filterAttrs (_: value: value.any) found);
             getSubOptions = loc: (element.getSubOptions or (_: { })) (loc ++ [ "<name>" ]);
@@ -300,7 +298,7 @@ let
             else if found.any then
               found.value
             else
-              throw "The option `${show here}' was accessed but has no value defined. Try setting the option."
+              throw "The option `${show here}' was accessed but has no value defined."
           ) tree;
 
         # Undeclared names, at any depth of the tree.
@@ -320,7 +318,9 @@ let
           ) sets;
         unknown = strangers prefix options definitions;
         declaredValues = fill prefix options definitions;
-        extra = b.removeAttrs (b.zipAttrsWith (name: given: (defined free (prefix ++ [ name ]) given).value) definitions) (attrNames options);
+        extra = b.zipAttrsWith (name: given: (defined free (prefix ++ [ name ]) given).value) (
+          map (set: b.removeAttrs set (attrNames options)) definitions
+        );
         config =
           if isFree then
             extra // declaredValues

@@ -1,6 +1,0 @@
-{
-  services.mediapipe = {
-    enable = true;
-    secrets."rclone.conf" = "/run/secrets/rclone.conf";
-  };
-}

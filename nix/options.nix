@@ -125,9 +125,10 @@ in
       type = types.bool;
       default = false;
       description = ''
-        Whether to create the download folders, those of the categories, and the roots of the
-        libraries where they are missing, setgid for the group. Existing ones are not touched. Not
-        by default: in place of a disk that is not mounted a folder would take what belongs there.
+        Whether to create the download folders, those of the categories, the roots of the libraries
+        and the destinations of SABnzbd where they are missing, setgid for the group. Existing ones
+        are not touched. Not by default: in place of a disk that is not mounted a folder would take
+        what belongs there.
       '';
     };
 

@@ -61,7 +61,9 @@ let
       ];
     };
 
+  # Where a hung mount lies there already, the program tells so itself.
   makeMountPoint = lib.concatStringsSep " " [
+    "${pkgs.coreutils}/bin/timeout --signal=KILL 10"
     "${pkgs.coreutils}/bin/install -d -o ${cfg.user} -g ${cfg.group}"
     (lib.escapeShellArg cfg.settings.rclone.mount_point)
   ];
@@ -181,6 +183,9 @@ in
             builtins.attrValues cfg.settings.categories
           )
           ++ map (library: library.root) (builtins.attrValues cfg.settings.libraries)
+          ++ lib.optionals (cfg.settings.sabnzbd != null) (
+            builtins.attrValues cfg.settings.sabnzbd.destinations
+          )
         )) (_: { d = folder ":2775"; })
       ))
     ];

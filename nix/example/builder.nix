@@ -99,6 +99,16 @@ in
   users.users.media.uid = 8000;
   users.groups.media.gid = 8000;
 
+  systemd.tmpfiles.settings.sabnzbd =
+    lib.genAttrs [ "/var/lib/sabnzbd" usenet "${usenet}/complete" "${usenet}/incomplete" ]
+      (_: {
+        d = {
+          mode = "2770";
+          user = "media";
+          group = "media";
+        };
+      });
+
   virtualisation.podman.enable = true;
   virtualisation.oci-containers.backend = "podman";
   virtualisation.oci-containers.containers.sabnzbd = {

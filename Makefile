@@ -34,7 +34,7 @@ help: ## list the targets
 demo: programs $(READY) ## watch the whole suite work on sample torrents (KEEP=1 keeps the folder)
 	$(RUN) mediapipe.testing.demo $(if $(filter-out 0 no,$(KEEP)),--keep)
 
-test soak: ALSO = systemd-analyze fusermount3 strace busybox sabnzbdplus mkfs.ext4 mkfs.xfs mkfs.btrfs
+test soak: ALSO = systemd-analyze fusermount3 strace busybox sabnzbdplus mkfs.ext4 mkfs.xfs mkfs.btrfs nix-instantiate
 bench: ALSO = mkfs.ext4 mkfs.btrfs rsync
 soak: ALSO += debootstrap
 
@@ -90,6 +90,13 @@ install: ## install programs, units and man pages ([PREFIX=/usr/local] [DESTDIR=
 .PHONY: uninstall
 uninstall: ## remove what `make install` installed; never configuration, state or media
 	@scripts/uninstall.sh "$(PREFIX)" "$(DESTDIR)"
+
+.PHONY: nix-options
+nix-options: $(READY) ## write the NixOS options and their reference anew, from mediapipe/config.py
+	@scripts/ensure-commands.sh nix-instantiate
+	@set -e; for file in nix/settings-options.nix docs/reference/nixos-options.md; do \
+		$(VENV)/bin/python scripts/nix_options.py $$file >$$file.new; mv $$file.new $$file; echo $$file; \
+	done
 
 .PHONY: lock
 lock: ## write requirements/*.txt anew, with the newest versions and their hashes

@@ -35,6 +35,7 @@ package_of() {
         mkfs.btrfs) echo btrfs-progs ;;
         mkfs.ext4) echo e2fsprogs ;;
         mkfs.xfs) echo xfsprogs ;;
+        nix-instantiate) echo nix-bin ;;
         systemd-analyze) echo systemd ;;
         python3) echo "$interpreter" ;;
         python3-venv) echo "$interpreter-venv" ;;

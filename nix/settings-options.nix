@@ -142,7 +142,7 @@ in
       rc_htpasswd_file = mkOption {
         type = secretFile;
         default = "";
-        description = "`[rclone] rc_htpasswd_file`";
+        description = "`[rclone] rc_htpasswd_file`: logins of it for people, and the web GUI: htpasswd -B FILE USER";
       };
       mount = mkOption {
         type = table {
@@ -173,7 +173,7 @@ in
           };
           buffer_size = mkOption {
             type = size;
-            default = "512M";
+            default = "16M";
             description = "`[rclone.mount] buffer_size`";
           };
           vfs_read_ahead = mkOption {
@@ -183,8 +183,8 @@ in
           };
           vfs_read_chunk_size = mkOption {
             type = size;
-            default = "128M";
-            description = "`[rclone.mount] vfs_read_chunk_size`";
+            default = "16M";
+            description = "`[rclone.mount] vfs_read_chunk_size`: with 4 streams; larger ones take 7 times the memory and are no faster (ADR 16)";
           };
           vfs_read_chunk_streams = mkOption {
             type = types.int;
@@ -199,16 +199,16 @@ in
           allow_other = mkOption {
             type = types.bool;
             default = true;
-            description = "`[rclone.mount] allow_other`";
+            description = "`[rclone.mount] allow_other`: needs user_allow_other in /etc/fuse.conf";
           };
           extra_args = mkOption {
             type = types.listOf types.str;
             default = [ ];
-            description = "`[rclone.mount] extra_args`";
+            description = "`[rclone.mount] extra_args`: further options; they come last, and win";
           };
         };
         default = { };
-        description = "`[rclone] mount`: flags of `rclone mount` (the mount unit comes later)";
+        description = "`[rclone] mount`: flags of `rclone mount`, with - for _";
       };
     };
     default = { };
@@ -347,17 +347,17 @@ in
       api_key_file = mkOption {
         type = secretFile;
         default = "sabnzbd-api-key";
-        description = "`[sabnzbd] api_key_file`";
+        description = "`[sabnzbd] api_key_file`: the API key, not the NZB key; \"\": what the hook script tells decides alone";
       };
       complete_dir = mkOption {
         type = absolutePath;
         default = "/data/complete";
-        description = "`[sabnzbd] complete_dir`";
+        description = "`[sabnzbd] complete_dir`: as SABnzbd sees it";
       };
       host_complete_dir = mkOption {
         type = absolutePath;
         default = "/mnt/storage/data/complete";
-        description = "`[sabnzbd] host_complete_dir`";
+        description = "`[sabnzbd] host_complete_dir`: the same folder on this host";
       };
       host_incomplete_dir = mkOption {
         type = absolutePath;
@@ -367,21 +367,26 @@ in
       category_folders = mkOption {
         type = types.attrsOf types.str;
         default = { };
-        description = "`[sabnzbd] category_folders`";
+        description = "`[sabnzbd] category_folders`: SABnzbd category -> its folder below complete_dir, where that is not its own name";
       };
       spool = mkOption {
         type = absolutePath;
         default = "/var/lib/mediapipe/sabnzbd";
-        description = "`[sabnzbd] spool`";
+        description = "`[sabnzbd] spool`: where the hook script drops its files, as this host sees it";
       };
       destinations = mkOption {
         type = types.attrsOf absolutePath;
         default = { "tv" = "/mnt/storage/data/usenet/tv"; "movies" = "/mnt/storage/data/usenet/movies"; "*" = "/mnt/storage/data/usenet/other"; };
-        description = "`[sabnzbd] destinations`";
+        description = "`[sabnzbd] destinations`: SABnzbd category -> folder on this host; \"*\": all others. They have to be there";
+      };
+      arr = mkOption {
+        type = types.attrsOf types.str;
+        default = { };
+        description = "`[sabnzbd] arr`: SABnzbd category -> the [arr.NAME] to tell; default: that of the library of this name or category";
       };
     });
     default = null;
-    description = "`[sabnzbd]`: for `mediapipe wait-for sabnzbd`";
+    description = "`[sabnzbd]`: absent: sab-postprocess does nothing, and says so";
   };
   arr = mkOption {
     type = types.attrsOf (table {
@@ -410,7 +415,7 @@ in
       };
     });
     default = { };
-    description = "`[arr]`: for `mediapipe wait-for sonarr`; any number";
+    description = "`[arr]`: told of downloads of SABnzbd's, and for `wait-for sonarr`; any number";
   };
   jellyfin = mkOption {
     type = types.nullOr (table {

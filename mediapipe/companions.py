@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -99,18 +100,24 @@ def read(
     left = remembered(history)
     names = {path for path in left if not os.path.lexists(path)}
     names |= _going(candidates, rules)
-    homes = {name: _home(name) for name in names}
+    homes = _homes(names)
+    links: dict[str, set[str]] = defaultdict(set)
+    for name, home in homes.items():
+        links[home].add(name)
     reserved = layout.reserved(context.config)
     found: dict[str, Beside] = {}
-    pending = {home for name, home in homes.items() if _is_open(home, name, reserved)}
-    while pending:
-        folder = max(pending, key=lambda one: (one.count("/"), one))
-        pending.remove(folder)
-        links = frozenset(name for name, home in homes.items() if home == folder)
-        found[folder] = unit = _read(folder, links, names, around, reserved)
-        parent = os.path.dirname(folder)
-        if not unit.alive and parent not in reserved:
-            pending.add(parent)
+    # a folder is read before those that it lies in: what lies in them may be in it
+    levels: dict[int, set[str]] = defaultdict(set)
+    for name, home in homes.items():
+        if _is_open(home, name, reserved):
+            levels[home.count("/")].add(home)
+    for depth in range(max(levels, default=0), 0, -1):
+        for folder in sorted(levels[depth], reverse=True):
+            own = frozenset(links.get(folder, ()))
+            found[folder] = unit = _read(folder, own, names, around, reserved)
+            parent = os.path.dirname(folder)
+            if not unit.alive and parent not in reserved:
+                levels[depth - 1].add(parent)
     for path in left:
         unit_of = found.get(homes.get(path, ""))
         if unit_of is None or (
@@ -141,12 +148,19 @@ def _going(candidates: Iterable[Candidate], rules: Rules) -> set[str]:
     return found
 
 
-def _home(name: str) -> str:
-    """Give the folder of a name, or the nearest above it that is there."""
-    folder = os.path.dirname(name)
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    return folder
+def _homes(names: Iterable[str]) -> dict[str, str]:
+    """Give name → its folder, or the nearest above it that is there."""
+    found: dict[str, str] = {}
+    homes: dict[str, str] = {}
+    for name in names:
+        folder = os.path.dirname(name)
+        if folder not in homes:
+            home = folder
+            while not os.path.isdir(home):
+                home = os.path.dirname(home)
+            homes[folder] = home
+        found[name] = homes[folder]
+    return found
 
 
 def _is_open(home: str, name: str, reserved: frozenset[str]) -> bool:

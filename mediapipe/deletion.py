@@ -14,7 +14,7 @@ from mediapipe.judging import (
     why_other,
     why_unsure,
 )
-from mediapipe.layout import inside, item_finder, item_of
+from mediapipe.layout import item_finder, item_of
 from mediapipe.linking import target_of
 from mediapipe.plan import Kept, duration
 from mediapipe.step import Delete
@@ -72,8 +72,8 @@ class Steps:
         self._gone: set[str] = set(gone)
         self._replaced: set[str] = set()
         """Library paths that become links into the mount."""
-        self._links: dict[str, int] = {}
-        """Proven library links that go → size in bytes."""
+        self._largest: dict[str, int] = {}
+        """Folder → bytes of the largest proven library link that goes from below it."""
 
     def of(
         self, candidate: Candidate, later: AbstractSet[str], staying: AbstractSet[str]
@@ -98,12 +98,12 @@ class Steps:
             if holding.file is None:
                 continue
             for one in self._file_steps(holding, candidate):
-                if one.path in self._gone | self._replaced:
+                if one.path in self._gone or one.path in self._replaced:
                     continue  # two files of one torrent share it
                 (self._replaced if one.kind == "symlink" else self._gone).add(one.path)
                 (files if one.kind == "delete-file" else links).append(one)
                 if one.kind == "delete-link" and one.proof:
-                    self._links[one.path] = holding.file.size
+                    self._note_link(one.path, holding.file.size)
                 names.append(one.path)
         # what has no proof of its own goes first: a crash must leave the file that it stands beside
         steps += [*sorted(files, key=lambda one: bool(one.proof)), *links]
@@ -120,7 +120,7 @@ class Steps:
             return [], []
         candidate = unit.candidate
         after = unit.there if bare else gone
-        below = [size for path, size in self._links.items() if inside(path, unit.folder)]
+        largest = self._largest.get(unit.folder, 0)
         steps: list[Delete] = []
         kept: list[Kept] = []
         names = sorted(gone)
@@ -130,7 +130,7 @@ class Steps:
             names.append(one.path)
             if one.path in self._gone or one.path.endswith("/"):  # a folder without files
                 continue
-            reason, proof = self._why_beside_goes(one, candidate, max(below, default=0))
+            reason, proof = self._why_beside_goes(one, candidate, largest)
             if one.file is None or not reason:
                 kept.append(Kept(one.path, self._why_beside_stays(one, candidate)))
                 continue
@@ -142,6 +142,13 @@ class Steps:
         folders = list(self._folders_emptied(candidate, names))
         steps += [*markers, *folders]
         return [replace(one, after=after, bare=bare) for one in steps], kept
+
+    def _note_link(self, path: str, size: int) -> None:
+        folder = path
+        while folder := folder[: folder.rfind("/")]:
+            if self._largest.get(folder, -1) >= size:
+                return  # so it is above it, too
+            self._largest[folder] = size
 
     def _why_beside_goes(
         self, holding: Holding, candidate: Candidate, largest: int
@@ -209,7 +216,7 @@ class Steps:
 
     def _goes(self, item: str) -> bool:
         """Whether nothing is left of an item: its file goes, or its folder."""
-        return item in self._gone | self._replaced or item in self._folders.absent
+        return item in self._gone or item in self._replaced or item in self._folders.absent
 
     def _emptied(self, folder: str) -> bool:
         """Whether nothing is left in a folder but what goes with it."""

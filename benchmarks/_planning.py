@@ -14,8 +14,8 @@ from mediapipe import layout
 from mediapipe.cli import collect_rarely
 from mediapipe.config_load import load
 from mediapipe.jobs import cleanup
-from mediapipe.judging import Rules
 from mediapipe.ports import RemoteObject, Torrent, TorrentFile
+from mediapipe.rules import Rules
 from mediapipe.runner import Context, opened
 
 if TYPE_CHECKING:

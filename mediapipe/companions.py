@@ -13,19 +13,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
-from mediapipe.disk.index import walk
 from mediapipe.holdings import Candidate, Holding, complete, hold
 from mediapipe.judging import why_keep
 from mediapipe.names import matcher
 from mediapipe.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from mediapipe.claims import Claims
     from mediapipe.config import Config
     from mediapipe.history import History
-    from mediapipe.judging import Rules
+    from mediapipe.rules import Rules
     from mediapipe.runner import Context
 
 _LEFT = "went from the library "
@@ -93,10 +92,14 @@ def remembered(history: History) -> frozenset[str]:
 
 
 def read(
-    candidates: Iterable[Candidate], claims: Claims, rules: Rules, context: Context
+    candidates: Iterable[Candidate],
+    claims: Claims,
+    rules: Rules,
+    around: Surroundings,
+    context: Context,
 ) -> tuple[Beside, ...]:
     """Read what lies beside the links that may go and those that went, the deepest folder first."""
-    around, history = Surroundings(context.config), context.history
+    history = context.history
     left = remembered(history)
     names = {path for path in left if not os.path.lexists(path)}
     names |= _going(candidates, rules)
@@ -131,7 +134,7 @@ def read(
 
 def medium_below(folder: str, config: Config) -> str:
     """Give a medium, or something unknown, below a folder, or an empty string."""
-    return _look_through(folder, frozenset(), config, deep=True).reason
+    return _look_through(folder, (), Surroundings(config), deep=True).reason
 
 
 def _going(candidates: Iterable[Candidate], rules: Rules) -> set[str]:
@@ -179,40 +182,44 @@ class _Seen:
     reason: str = ""
 
 
-def _look_through(
-    folder: str, names: Iterable[str] | frozenset[str], config: Config, *, deep: bool
-) -> _Seen:
+def _look_through(folder: str, names: Container[str], around: Surroundings, *, deep: bool) -> _Seen:
+    config = around.config
     ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
-    unreadable: list[str] = []
     seen = _Seen(set(), [], [])
-    for found in walk(folder, unreadable):
-        if not deep:
-            found.folders.clear()
+    pending = [folder]
+    while pending and not seen.reason:  # what lies in the folder itself is known by then
+        path = pending.pop()
+        try:
+            listed = around.listing(path)
+        except OSError as error:
+            seen.reason = f"{path}: {error.strerror}"
+            break
+        if deep:
+            pending += [f"{path}/{name}" for name in listed.folders]
+        if listed.odd:
+            seen.reason = f"{path}/{listed.odd[0]}"
         count = len(seen.there) + len(seen.files)
-        for path in found.odd:
-            seen.reason = seen.reason or path
-        for entry in found.files:
-            if ignored(entry.name):
+        others = {*listed.folders, *listed.odd}
+        for name in listed.numbers:
+            one = f"{path}/{name}"
+            if one in names:
+                seen.there.add(one)
+            elif name in others or ignored(name):
                 continue
-            if entry.path in names:
-                seen.there.add(entry.path)
-            elif is_medium(entry.name) or unfinished(entry.name) or is_large(entry):
-                seen.there.add(entry.path)
-                seen.reason = seen.reason or entry.path
+            elif is_medium(name) or unfinished(name) or is_large(one):
+                seen.there.add(one)
+                seen.reason = seen.reason or one
             else:
-                seen.files.append(entry.path)
+                seen.files.append(one)
         if count == len(seen.there) + len(seen.files):
-            seen.hollow.append(found.path)
-        if seen.reason:
-            break  # what lies in the folder itself is known by now
-    seen.reason = seen.reason or next(iter(unreadable), "")
+            seen.hollow.append(path)
     return seen
 
 
-def is_large(entry: os.DirEntry[str]) -> bool:
+def is_large(path: str) -> bool:
     """Whether a file is a medium by its size, or cannot be looked at."""
     try:
-        return entry.stat(follow_symlinks=False).st_size >= _LARGE
+        return os.lstat(path).st_size >= _LARGE
     except OSError:
         return True
 
@@ -220,12 +227,12 @@ def is_large(entry: os.DirEntry[str]) -> bool:
 def _read(
     folder: str,
     links: frozenset[str],
-    names: set[str],
+    names: Container[str],
     around: Surroundings,
     reserved: frozenset[str],
 ) -> Beside:
     root, config = folder in reserved, around.config
-    seen = _look_through(folder, names, config, deep=not root)
+    seen = _look_through(folder, names, around, deep=not root)
     alive = root or bool(seen.reason)
     library = next(
         one.root for one in config.libraries.values() if layout.inside(f"{folder}/x", one.root)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from mediapipe.disk.index import File
     from mediapipe.history import History
     from mediapipe.holdings import Candidate, Holding
-    from mediapipe.judging import Rules
     from mediapipe.records import Proof
+    from mediapipe.rules import Rules
     from mediapipe.runner import Context
 
 _READ = "sha1 of "

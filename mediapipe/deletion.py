@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
+from mediapipe.disk.index import renamed
 from mediapipe.judging import (
     confirmed,
     may_discard,
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from mediapipe.companions import Beside
+    from mediapipe.disk.index import File
     from mediapipe.folders import Folders
     from mediapipe.holdings import Candidate, Holding
-    from mediapipe.judging import Rules
-    from mediapipe.ports import RemoteObject
+    from mediapipe.ports import RemoteObject, Torrent
     from mediapipe.records import Proven
+    from mediapipe.rules import Rules
 
 
 def void_markers(
@@ -44,12 +46,11 @@ def void_markers(
         for reason in filter(None, reasons):
             for name in holding.names:
                 for item in (name, item_of(name, rules.config)):
-                    path = marker.marker_path(item)
-                    if path in folders.markers:
+                    if found := folders.markers.get(item):
                         # fmt: off
-                        steps[path] = Delete(
-                            "delete-marker", path, reason, f"void {candidate.key}",
-                            candidate.name, file=folders.markers[path],
+                        steps[found.path] = Delete(
+                            "delete-marker", found.path, reason, f"void {candidate.key}",
+                            candidate.name, file=found,
                         )
                         # fmt: on
     return list(steps.values())
@@ -92,7 +93,8 @@ class Steps:
         links: list[Delete] = []
         names: list[str] = []
         for holding in candidate.holdings:
-            if holding.claimants & staying or holding.claimants & later:
+            claimants = holding.claimants
+            if not (staying.isdisjoint(claimants) and later.isdisjoint(claimants)):
                 continue
             names.append(holding.path)
             if holding.file is None:
@@ -107,10 +109,7 @@ class Steps:
                 names.append(one.path)
         # what has no proof of its own goes first: a crash must leave the file that it stands beside
         steps += [*sorted(files, key=lambda one: bool(one.proof)), *links]
-        markers = list(self._markers(candidate, names))
-        folders = list(self._folders_emptied(candidate, names))
-        markers += self._markers(candidate, names)  # of items that were folders
-        return [*steps, *markers, *folders]
+        return [*steps, *self._remains(candidate, names)]
 
     def beside(self, unit: Beside) -> tuple[list[Delete], list[Kept]]:
         """Give what goes with the links that are gone by then, and what of it has to stay."""
@@ -138,9 +137,7 @@ class Steps:
             steps.append(self._step("delete-link", one.path, reason, candidate, file=one.file,
                                     proof=proof))  # fmt: skip
         steps.sort(key=lambda one: bool(one.proof))
-        markers = list(self._markers(candidate, names))
-        folders = list(self._folders_emptied(candidate, names))
-        steps += [*markers, *folders]
+        steps += self._remains(candidate, names)
         return [replace(one, after=after, bare=bare) for one in steps], kept
 
     def _note_link(self, path: str, size: int) -> None:
@@ -198,21 +195,26 @@ class Steps:
             if library is not None and library[1].after_delete == "symlink":
                 kind, target = "symlink", target_of(holding, self._objects, self._rules)
             own = (one for one in holding.copies if one.path == name)
-            named = next(own, replace(file, path=name))
+            named = next(own, None) or renamed(file, name)
             yield self._step(kind, name, proven, candidate, file=named,
                              proof=found, claimants=holding.claimants, target=target)  # fmt: skip
 
-    def _markers(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
-        """Give the markers whose item goes."""
-        for name in names:
-            for item in (name, self._item_of(name)):
-                path = marker.marker_path(item)
-                found = self._folders.markers.get(path)
-                if found is None or path in self._gone or not self._goes(item):
-                    continue
-                self._gone.add(path)
-                yield self._step("delete-marker", path, f"{os.path.basename(item)} goes", candidate,
-                                 file=found)  # fmt: skip
+    def _remains(self, candidate: Candidate, names: Iterable[str]) -> list[Delete]:
+        """Give what goes last: the markers whose item is gone by then, and the folders."""
+        items = dict.fromkeys(item for name in names for item in (name, self._item_of(name)))
+        marked = {item: self._folders.markers[item] for item in items
+                  if item in self._folders.markers}  # fmt: skip
+        markers = list(self._markers(candidate, marked))
+        folders = list(self._folders_emptied(candidate, names))
+        markers += self._markers(candidate, marked)  # of items that were folders
+        return [*markers, *folders]
+
+    def _markers(self, candidate: Candidate, marked: Mapping[str, File]) -> Iterator[Delete]:
+        for item, found in marked.items():
+            if found.path not in self._gone and self._goes(item):
+                self._gone.add(found.path)
+                yield self._step("delete-marker", found.path, f"{os.path.basename(item)} goes",
+                                 candidate, file=found)  # fmt: skip
 
     def _goes(self, item: str) -> bool:
         """Whether nothing is left of an item: its file goes, or its folder."""
@@ -221,10 +223,13 @@ class Steps:
     def _emptied(self, folder: str) -> bool:
         """Whether nothing is left in a folder but what goes with it."""
         names = self._folders.listing.get(folder)
-        return names is not None and all(
-            path in self._gone or path in self._folders.debris
-            for path in (f"{folder}/{name}" for name in names)
-        )
+        if names is None:
+            return False
+        for name in names:
+            path = f"{folder}/{name}"
+            if path not in self._gone and path not in self._folders.debris:
+                return False
+        return True
 
     def _folders_emptied(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
         """Give the folders that are empty by then, the deepest first."""
@@ -241,9 +246,21 @@ class Steps:
                 yield self._step("remove-directory", folder, "it is empty then", candidate)
 
     @staticmethod
-    def _step(kind: str, path: str, reason: str, candidate: Candidate, **fields: object) -> Delete:
-        return Delete(kind, path, reason, candidate.key, candidate.name, intent=candidate.intent,
-                      **fields)  # type: ignore[arg-type]  # fmt: skip
+    def _step(
+        kind: str,
+        path: str,
+        reason: str,
+        candidate: Candidate,
+        *,
+        file: File | None = None,
+        proof: tuple[Proven, ...] = (),
+        worthless: bool = False,
+        torrent: Torrent | None = None,
+        claimants: frozenset[str] = frozenset(),
+        target: str = "",
+    ) -> Delete:
+        return Delete(kind, path, reason, candidate.key, candidate.name, torrent, file, proof,
+                      worthless, claimants, candidate.intent, target=target)  # fmt: skip
 
 
 def _is_abandoned(holding: Holding) -> bool:
@@ -261,10 +278,10 @@ def _why(candidate: Candidate) -> str:
 
 
 def _parents(names: Iterable[str], reserved: frozenset[str]) -> list[str]:
-    found = set()
-    for name in names:
-        folder = os.path.dirname(name)
-        while folder not in reserved and folder != "/":
-            found.add(folder)
-            folder = os.path.dirname(folder)
+    found: set[str] = set()
+    for folder in {name[: name.rfind("/")] for name in names}:
+        above = folder
+        while above and above not in reserved and above not in found:
+            found.add(above)
+            above = above[: above.rfind("/")]
     return sorted(found, key=lambda folder: (-folder.count("/"), folder))

@@ -22,7 +22,7 @@ class FileLists:
         rows = self._db.execute("SELECT hash, stamp, files FROM file_lists")
         return {
             hash_: FileList(
-                stamp, {path: (one[0], one[1], one[2]) for path, *one in json.loads(files)}
+                stamp, {path: (one, two, three) for path, one, two, three in json.loads(files)}
             )
             for hash_, stamp, files in rows
         }

@@ -34,22 +34,33 @@ class History(Sightings, FileLists):
         """Give what is proven about a file of this identity, newest first."""
         return self.proofs_of([identity]).get(identity, ())
 
-    def proofs_of(self, identities: Iterable[Identity]) -> dict[Identity, tuple[Proof, ...]]:
-        """Give what is proven about files of these identities, in few questions."""
+    def proofs_of(
+        self, identities: Iterable[Identity], *, bare: bool = False
+    ) -> dict[Identity, tuple[Proof, ...]]:
+        """Give what is proven about files of these identities, in one question.
+
+        `bare` leaves out what a marker does not tell, so that the two are one proof.
+        """
         wanted = {(_fit(one[0]), one[1], _fit(one[2])): one for one in identities}
         rows = self._db.execute(
             "SELECT inode, proofs.size, mtime_ns, proofs.id, place, remote, objects.size, sha1,"
-            " file_id, readback FROM json_each(?) AS one CROSS JOIN proofs"
-            " ON inode = json_extract(one.value, '$[0]') AND mtime_ns = json_extract(one.value, "
-            "'$[2]') AND proofs.size = json_extract(one.value, '$[1]') CROSS JOIN objects"
-            " ON proof = proofs.id ORDER BY proven_at DESC, proofs.id, remote",
-            (json.dumps(sorted(wanted)),),  # in the order of the index
+            " file_id, readback FROM json_each(?) AS one CROSS JOIN proofs ON inode = one.value"
+            " CROSS JOIN objects ON proof = proofs.id"
+            " ORDER BY proven_at DESC, proofs.id, remote",
+            (json.dumps(sorted({key[0] for key in wanted})),),  # in the order of the index
         )
         found: dict[Identity, dict[int, tuple[str, list[Proven]]]] = {}
-        for *key, number, place, remote, length, sha1, file_id, readback in rows:
-            proofs = found.setdefault(wanted[key[0], key[1], key[2]], {})
-            objects = proofs.setdefault(number, (json.loads(place), []))[1]
-            objects.append(Proven(json.loads(remote), length, sha1, file_id, bool(readback)))
+        for inode, size, mtime_ns, number, place, remote, length, sha1, file_id, readback in rows:
+            identity = wanted.get((inode, size, mtime_ns))
+            if identity is None:
+                continue  # the inode was another file once
+            proofs = found.setdefault(identity, {})
+            if number not in proofs:
+                proofs[number] = (_text(place), [])
+            where, objects = proofs[number]
+            name = where if remote == place else _text(remote)
+            known = () if bare else (file_id, bool(readback))
+            objects.append(Proven(name, length, sha1, *known))
         return {
             identity: tuple(Proof(place, tuple(objects)) for place, objects in proofs.values())
             for identity, proofs in found.items()
@@ -271,6 +282,11 @@ def _deselected(pairs: list[tuple[str, list[int] | None]]) -> dict[str, Identity
     return {
         path: None if marks is None else (marks[0], marks[1], marks[2]) for path, marks in pairs
     }
+
+
+def _text(stored: str) -> str:
+    """Give the text that a JSON string stands for; most hold nothing that is escaped."""
+    return str(json.loads(stored)) if "\\" in stored else stored[1:-1]
 
 
 def _fit(number: int) -> int:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mediapipe.holdings import Candidate, Holding
-    from mediapipe.judging import Rules
     from mediapipe.ports import RemoteObject
+    from mediapipe.rules import Rules
     from mediapipe.step import Delete
 
 Ends = tuple[int, str]
@@ -37,8 +37,9 @@ def why_not_linkable(
     wanted: dict[str, Holding] = {}
     for candidate in candidates:
         for holding in asked(candidate, rules):
-            target = target_of(holding, objects, rules)
-            if target and any(_becomes_link(name, rules) for name in holding.names):
+            if not any(_becomes_link(name, rules) for name in holding.names):
+                continue
+            if target := target_of(holding, objects, rules):
                 wanted[target] = holding
     if not wanted:
         return {}

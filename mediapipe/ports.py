@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mediapipe.facts import fact
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
 
@@ -16,7 +18,7 @@ SAFE_STATES = frozenset({"uploading", "stalledUP", "queuedUP", "forcedUP", "paus
 (checking, moving, metadata, error, missingFiles, unknown) proves nothing."""
 
 
-@dataclass(frozen=True)
+@fact
 class Torrent:
     """One entry of qBittorrent's list, with paths as this host sees them."""
 
@@ -42,7 +44,7 @@ class Torrent:
         return self.progress == 1 and self.amount_left == 0 and self.state in SAFE_STATES
 
 
-@dataclass(frozen=True)
+@fact
 class TorrentFile:
     """One file that a torrent lists: `save_path + name`, the only reliable list."""
 
@@ -82,7 +84,7 @@ class TorrentClient(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@fact
 class RemoteObject:
     """An object as the remote tells it."""
 

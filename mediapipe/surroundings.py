@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk import marker
+from mediapipe.disk.index import list_names
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from mediapipe.config import Config
-    from mediapipe.disk.index import File
+    from mediapipe.disk.index import File, Names
 
 
 class Surroundings:
@@ -26,21 +29,32 @@ class Surroundings:
         self._bases = layout.download_folders(config)
         self._elsewhere: dict[tuple[str, str], str] = {}
         self._links: dict[tuple[str, str], bool] = {}
-        self._names: dict[str, frozenset[str] | None] = {}
+        self._listings: dict[str, Names | OSError] = {}
         self._markers: dict[str, tuple[File, marker.Marker | None] | None] = {}
         self._libraries = [
             (layout.address(config.rclone.remote, library.remote) + "/", str(library.root))
             for library in config.libraries.values()
         ]
 
-    def names(self, folder: str) -> frozenset[str] | None:
-        """Give the names in a folder; None where it cannot be read, or is not there."""
-        if folder not in self._names:
+    def listing(self, folder: str) -> Names:
+        """Give the names in a folder. Raises OSError where it cannot be read, or is not there."""
+        found = self._listings.get(folder)
+        if found is None:
             try:
-                self._names[folder] = frozenset(os.listdir(folder))
-            except OSError:
-                self._names[folder] = None
-        return self._names[folder]
+                found = list_names(folder)
+            except OSError as error:
+                found = error
+            self._listings[folder] = found
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    def names(self, folder: str) -> AbstractSet[str] | None:
+        """Give the names in a folder; None where it cannot be read, or is not there."""
+        try:
+            return self.listing(folder).numbers.keys()
+        except OSError:
+            return None
 
     def is_absent(self, path: str) -> bool:
         """Whether nothing has this name."""
@@ -53,13 +67,15 @@ class Surroundings:
 
         None in place of both where there is none, or where it cannot be read.
         """
-        if item not in self._markers:
-            path = marker.marker_path(item)
-            try:
-                self._markers[item] = None if self.is_absent(path) else marker.read_file(path)
-            except OSError:
-                self._markers[item] = None
-        return self._markers[item]
+        if item in self._markers:
+            return self._markers[item]
+        path = marker.marker_path(item)
+        found = None
+        if not self.is_absent(path):
+            with contextlib.suppress(OSError):
+                found = marker.read_file(path)
+        self._markers[item] = found
+        return found
 
     def items(self, name: str) -> Iterable[str]:
         """Give a name and the item that it lies in, each once."""

@@ -77,7 +77,9 @@ def _media(
         for entry in folder.files:
             if ignored(entry.name) or unfinished(entry.name):
                 continue
-            if (is_medium(entry.name) or is_large(entry)) and not _held(entry, claims, numbers):
+            if (is_medium(entry.name) or is_large(entry.path)) and not _held(
+                entry, claims, numbers
+            ):
                 yield entry.path
 
 

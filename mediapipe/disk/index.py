@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mediapipe.facts import fact
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ Inode = tuple[int, int]
 """(device, inode): the same file within one run."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class File:
     """A regular file as `lstat` saw it; times in ns since the epoch, size in bytes."""
 
@@ -77,6 +78,13 @@ def file_from(path: str, found: os.stat_result) -> File:
     )
 
 
+def renamed(file: File, path: str) -> File:
+    """Give a file as it is seen under another of its names."""
+    if path == file.path:
+        return file
+    return File(path, file.device, file.number, file.links, file.size, file.mtime_ns, file.ctime_ns)
+
+
 def same(now: File | None, planned: File) -> bool:
     """Whether a path still holds the file that was planned for.
 
@@ -97,6 +105,32 @@ def is_empty(folder: str) -> bool:
             return next(entries, None) is None
     except OSError:
         return False
+
+
+@fact
+class Names:
+    """What the own list of a folder says of what is in it."""
+
+    numbers: Mapping[str, int]
+    """Name → inode number, which need not be true of what is mounted there."""
+    folders: tuple[str, ...]
+    """Names of folders."""
+    odd: tuple[str, ...]
+    """Names that are neither regular files nor folders."""
+
+
+def list_names(path: str) -> Names:
+    """Give the names in one folder without looking at any of them. Raises OSError."""
+    numbers: dict[str, int] = {}
+    folders: list[str] = []
+    odd: list[str] = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            numbers[entry.name] = entry.inode()
+            if not entry.is_file(follow_symlinks=False):
+                kind = folders if entry.is_dir(follow_symlinks=False) else odd
+                kind.append(entry.name)
+    return Names(numbers, tuple(folders), tuple(odd))
 
 
 @dataclass

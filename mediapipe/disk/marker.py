@@ -8,10 +8,11 @@ import hashlib
 import json
 import os
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mediapipe.disk.index import file_from
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,11 +26,12 @@ _CHARACTER_MAX = 4
 """Bytes of one character in UTF-8, at most."""
 _MARKER_MAX = 64 << 20
 """Bytes: far above any marker that we write; more is not read into memory."""
+_DECODER = json.JSONDecoder()
 _FOREIGN_MAX = 4096
 """Bytes: what is larger and no marker of ours is somebody's data, never to be replaced."""
 
 
-@dataclass(frozen=True)
+@fact
 class Extracted:
     """An object that was extracted from an archive; size in bytes."""
 
@@ -38,7 +40,7 @@ class Extracted:
     sha1: str
 
 
-@dataclass(frozen=True)
+@fact
 class Entry:
     """What was proven about one file of the item. Sizes in bytes, times in ns."""
 
@@ -64,7 +66,7 @@ class Entry:
         return (self.inode, self.size, self.mtime_ns)
 
 
-@dataclass(frozen=True)
+@fact
 class Marker:
     """A marker as read: what it says need not be true of the disk of today."""
 
@@ -127,29 +129,32 @@ def read_file(path: str) -> tuple[File, Marker | None] | None:
 
 def _parse(raw: bytes) -> Marker | None:
     try:
-        data: Any = json.loads(raw)
+        text = raw.decode()
+        data, end = _DECODER.raw_decode(text)
+        if text[end:].strip():
+            return None
         if data["version"] != VERSION:
             return None
-        return Marker(str(data["item"]), tuple(_entry(entry) for entry in data["files"]))
+        return Marker(str(data["item"]), tuple([_entry(entry) for entry in data["files"]]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
 def _entry(data: dict[str, Any]) -> Entry:
-    file = {name: _typed(data[name], kind) for name, kind in _FILE.items()}
+    path, inode = _typed(data["path"], str), _typed(data["inode"], int)
+    size, mtime_ns = _typed(data["size"], int), _typed(data["mtime_ns"], int)
     if "part_of" in data:
-        return Entry(**file, part_of=_typed(data["part_of"], str))
+        return Entry(path, inode, size, mtime_ns, part_of=_typed(data["part_of"], str))
     if "extracted" in data:
         members = [
             Extracted(**{name: _typed(one[name], kind) for name, kind in _OBJECT.items()})
             for one in data["extracted"]
         ]
-        return Entry(**file, extracted=tuple(members))
+        return Entry(path, inode, size, mtime_ns, extracted=tuple(members))
     remote, sha1 = _typed(data["remote"], str), _typed(data["sha1"], str)
-    return Entry(**file, remote=remote, sha1=sha1, readback=data.get("readback", False) is True)
+    return Entry(path, inode, size, mtime_ns, remote, sha1, data.get("readback", False) is True)
 
 
-_FILE: dict[str, type] = {"path": str, "inode": int, "size": int, "mtime_ns": int}
 _OBJECT: dict[str, type] = {"remote": str, "size": int, "sha1": str}
 
 

@@ -12,10 +12,11 @@ from mediapipe.copies import recognise
 from mediapipe.deletion import Steps, void_markers
 from mediapipe.errors import Unavailable
 from mediapipe.folders import Folders, read_folders
-from mediapipe.judging import Rules, asked, leftovers, why_keep, why_not_due, why_unproven
+from mediapipe.judging import asked, leftovers, why_keep, why_not_due, why_unproven
 from mediapipe.linking import why_not_linkable, why_not_linked
 from mediapipe.listing import Lists
 from mediapipe.plan import Kept, Plan, clock, duration
+from mediapipe.rules import Rules
 from mediapipe.runner import Context, Report, execute
 from mediapipe.step import Delete
 from mediapipe.surroundings import Surroundings
@@ -150,7 +151,7 @@ def scan(
         holdings.complete(found, claims, around, history), claims, rules, context
     )
     history.want(leftovers(candidates, torrents, rules))
-    besides = companions.read(candidates, claims, rules, context)
+    besides = companions.read(candidates, claims, rules, around, context)
     every = (*candidates, *(one.candidate for one in besides))
     objects = look_up(every, rules, remote, context)
     kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]

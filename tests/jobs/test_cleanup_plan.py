@@ -16,10 +16,11 @@ from mediapipe.errors import ActionFailed, ConfigError, Refused, Unavailable
 from mediapipe.folders import Folders
 from mediapipe.holdings import Candidate, Holding
 from mediapipe.jobs.cleanup import World, plan
-from mediapipe.judging import Rules, why_keep, why_not_due, why_unproven
+from mediapipe.judging import why_keep, why_not_due, why_unproven
 from mediapipe.plan import clock
 from mediapipe.ports import RemoteObject, Torrent
 from mediapipe.records import Proof, Proven
+from mediapipe.rules import Rules
 from mediapipe.units import Seconds, SecretFile
 from tests.crashes import deaths
 from tests.hosts import HOUR, WEEK, Host, contents, reasons, sha1, snapshot, statuses

@@ -41,8 +41,9 @@ def recognise(
     lonely = [
         holding
         for candidate in whole
+        if _may_have_copies(candidate, rules)
         for holding in candidate.holdings
-        if _is_lonely(candidate, holding, rules)
+        if _is_lonely(holding, rules)
     ]
     if not lonely:
         return whole
@@ -58,21 +59,29 @@ def recognise(
         replace(
             candidate,
             holdings=tuple(
-                found.get(one.path, one) if _is_lonely(candidate, one, rules) else one
+                found.get(one.path, one) if _is_lonely(one, rules) else one
                 for one in candidate.holdings
             ),
         )
+        if _may_have_copies(candidate, rules)
+        else candidate
         for candidate in whole
     )
 
 
-def _is_lonely(candidate: Candidate, holding: Holding, rules: Rules) -> bool:
-    """Whether a file that may go soon has no name in a library, though its category has one."""
+def _may_have_copies(candidate: Candidate, rules: Rules) -> bool:
+    """Whether it may go soon, and its category has a library."""
     return (
         (candidate.torrent is not None or candidate.orphan)
         and not candidate.grace
         and layout.library_of(rules.config, candidate.category) is not None
-        and holding.file is not None
+    )
+
+
+def _is_lonely(holding: Holding, rules: Rules) -> bool:
+    """Whether a file that may go has no name in a library."""
+    return (
+        holding.file is not None
         and holding.file.size > 0
         and holding.finished
         and not holding.trouble

@@ -91,12 +91,12 @@ class Steps:
                                     torrent=candidate.torrent))  # fmt: skip
         files: list[Delete] = []
         links: list[Delete] = []
-        names: list[str] = []
+        names: dict[str, None] = {}
         for holding in candidate.holdings:
             claimants = holding.claimants
             if not (staying.isdisjoint(claimants) and later.isdisjoint(claimants)):
                 continue
-            names.append(holding.path)
+            names[holding.path] = None
             if holding.file is None:
                 continue
             for one in self._file_steps(holding, candidate):
@@ -106,7 +106,7 @@ class Steps:
                 (files if one.kind == "delete-file" else links).append(one)
                 if one.kind == "delete-link" and one.proof:
                     self._note_link(one.path, holding.file.size)
-                names.append(one.path)
+                names[one.path] = None
         # what has no proof of its own goes first: a crash must leave the file that it stands beside
         steps += [*sorted(files, key=lambda one: bool(one.proof)), *links]
         return [*steps, *self._remains(candidate, names)]
@@ -201,9 +201,12 @@ class Steps:
 
     def _remains(self, candidate: Candidate, names: Iterable[str]) -> list[Delete]:
         """Give what goes last: the markers whose item is gone by then, and the folders."""
-        items = dict.fromkeys(item for name in names for item in (name, self._item_of(name)))
-        marked = {item: self._folders.markers[item] for item in items
-                  if item in self._folders.markers}  # fmt: skip
+        marked: dict[str, File] = {}
+        known = self._folders.markers
+        for name in names:
+            for item in (name, self._item_of(name)):
+                if item in known:
+                    marked[item] = known[item]
         markers = list(self._markers(candidate, marked))
         folders = list(self._folders_emptied(candidate, names))
         markers += self._markers(candidate, marked)  # of items that were folders
@@ -235,7 +238,8 @@ class Steps:
         """Give the folders that are empty by then, the deepest first."""
         for folder in _parents(names, self._folders.reserved):
             if folder not in self._gone and self._emptied(folder):
-                for name in sorted(self._folders.listing[folder]):
+                some = self._folders.listing[folder] if self._folders.debris else ()
+                for name in sorted(some):
                     path = f"{folder}/{name}"
                     if path in self._folders.debris and path not in self._gone:
                         yield self._step("delete-file", path, "it is no part of an item", candidate,

@@ -210,13 +210,7 @@ def orphan_items(
     An entry of which a torrent holds any part, by path or by inode, is no orphan; nor is one that
     is unfinished.
     """
-    held: set[str] = set()
-    below = f"{config.paths.completed}/"
-    for path in claims.paths:
-        folder = path
-        while folder not in held and folder.startswith(below):
-            held.add(folder)
-            folder = folder[: folder.rfind("/")]
+    held = set(map(layout.item_finder(config), claims.paths))
     for path, category in entries(config, unreadable):
         if path not in held:
             yield path, category
@@ -287,4 +281,4 @@ def complete(
 
 def _is_below(proof: Proof, prefix: str) -> bool:
     """Whether a proof names objects, and all of them are on the remote of today."""
-    return bool(proof.objects) and all([one.remote.startswith(prefix) for one in proof.objects])
+    return bool(proof.objects) and all(one.remote.startswith(prefix) for one in proof.objects)

@@ -35,6 +35,8 @@ def why_not_linkable(
 ) -> dict[str, str]:
     """Read files through the mount: path there → how it differs, or an empty string."""
     wanted: dict[str, Holding] = {}
+    if not rules.linking:
+        return {}
     for candidate in candidates:
         for holding in asked(candidate, rules):
             if not any(_becomes_link(name, rules) for name in holding.names):
@@ -57,7 +59,7 @@ def why_not_linked(
     rules: Rules,
 ) -> str:
     """Tell why a library path of a candidate cannot become a link now, or give an empty string."""
-    for holding in candidate.holdings:
+    for holding in candidate.holdings if rules.linking else ():
         if not holding.proofs or not any(_becomes_link(name, rules) for name in holding.names):
             continue
         target = target_of(holding, objects, rules)

@@ -25,6 +25,8 @@ class Rules:
     """Library name and library."""
     prefix: int
     """How many characters of a full remote name stand before the name below the remote."""
+    linking: bool
+    """Whether library paths of some library become links into the mount."""
     reasons: dict[int, tuple[Candidate, str]] = field(default_factory=dict, compare=False)
     """What was judged before: a candidate is asked about at every turn of a run."""
     _holding: dict[str, tuple[str, Library] | None] = field(default_factory=dict, compare=False)
@@ -34,7 +36,8 @@ class Rules:
         """Compile the rules of a configuration."""
         discardable = matcher(config.cleanup.discardable, fold=True)
         prefix = len(layout.address(config.rclone.remote, ""))
-        return cls(config, discardable, tuple(config.libraries.items()), prefix)
+        linking = any(one.after_delete == "symlink" for one in config.libraries.values())
+        return cls(config, discardable, tuple(config.libraries.items()), prefix, linking)
 
     def seeding(self, category: str) -> tuple[int, float]:
         """Give the seeding time in seconds and the ratio that a category asks for."""

@@ -29,6 +29,7 @@ class Surroundings:
         self._bases = layout.download_folders(config)
         self._elsewhere: dict[tuple[str, str], str] = {}
         self._links: dict[tuple[str, str], bool] = {}
+        self._names: dict[str, AbstractSet[str] | None] = {}
         self._listings: dict[str, Names | OSError] = {}
         self._markers: dict[str, tuple[File, marker.Marker | None] | None] = {}
         self._libraries = [
@@ -51,10 +52,12 @@ class Surroundings:
 
     def names(self, folder: str) -> AbstractSet[str] | None:
         """Give the names in a folder; None where it cannot be read, or is not there."""
-        try:
-            return self.listing(folder).numbers.keys()
-        except OSError:
-            return None
+        if folder not in self._names:
+            try:
+                self._names[folder] = self.listing(folder).numbers.keys()
+            except OSError:
+                self._names[folder] = None
+        return self._names[folder]
 
     def is_absent(self, path: str) -> bool:
         """Whether nothing has this name."""

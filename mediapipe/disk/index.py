@@ -127,7 +127,7 @@ def list_names(path: str) -> Names:
     with os.scandir(path) as entries:
         for entry in entries:
             numbers[entry.name] = entry.inode()
-            if not entry.is_file(follow_symlinks=False):
+            if entry.is_symlink() or not entry.is_file():
                 kind = folders if entry.is_dir(follow_symlinks=False) else odd
                 kind.append(entry.name)
     return Names(numbers, tuple(folders), tuple(odd))

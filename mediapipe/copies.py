@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from mediapipe import layout
 from mediapipe.companions import is_medium
 from mediapipe.disk.index import look, same
-from mediapipe.hashing import hash_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -142,6 +141,8 @@ def _is_equal(holding: Holding, sha1: str, history: History, now: float) -> bool
     known |= {one.objects[0].sha1 for one in history.proofs(file.identity)}
     if known or history.last(_key(file)) is not None:
         return sha1 in known or history.last(f"{_key(file)}{sha1}") is not None
+    from mediapipe.hashing import hash_file
+
     try:
         own = hash_file(file.path, lambda _done: True)
         if not same(look(file.path), file):

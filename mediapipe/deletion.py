@@ -250,7 +250,7 @@ class Steps:
                 yield self._step("remove-directory", folder, "it is empty then", candidate)
 
     @staticmethod
-    def _step(
+    def _step(  # noqa: PLR0913 - what a step needs, and nothing else
         kind: str,
         path: str,
         reason: str,
@@ -263,8 +263,10 @@ class Steps:
         claimants: frozenset[str] = frozenset(),
         target: str = "",
     ) -> Delete:
-        return Delete(kind, path, reason, candidate.key, candidate.name, torrent, file, proof,
-                      worthless, claimants, candidate.intent, target=target)  # fmt: skip
+        return Delete(
+            kind, path, reason, candidate.key, candidate.name, torrent, file, proof, worthless,
+            claimants, candidate.intent, target=target,
+        )  # fmt: skip
 
 
 def _is_abandoned(holding: Holding) -> bool:

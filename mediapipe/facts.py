@@ -1,4 +1,4 @@
-"""How facts are made that a run holds by the ten thousand: frozen, but by the type checker alone."""
+"""How facts are made of which a run holds thousands: frozen, but by the type checker alone."""
 
 from __future__ import annotations
 

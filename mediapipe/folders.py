@@ -40,40 +40,53 @@ def read_folders(
     candidates: Iterable[Candidate], reserved: frozenset[str], around: Surroundings
 ) -> Folders:
     """Read the folders above every name that may go, and the markers beside them."""
-    listing: dict[str, AbstractSet[str]] = {}
-    markers: dict[str, File] = {}
-    absent = set()
-    debris: dict[str, File] = {}
-    ignored = matcher(around.config.upload.ignore)
-    seen: set[str] = {"", *reserved}
-    known: set[str] = set()
+    read = _Reading(around, {"", *reserved})
     for candidate in candidates:
         for holding in candidate.holdings:
             if holding.trouble:
                 continue  # it stays, and may have a name that no disk can have
             for name in holding.names or (holding.path,):
-                folder = name[: name.rfind("/")]
-                while folder not in seen:
-                    seen.add(folder)
-                    if (found := around.names(folder)) is not None:
-                        listing[folder] = found
-                        debris |= _debris(folder, found, ignored)
-                    folder = folder[: folder.rfind("/")]
+                read.above(name)
                 for item in around.items(name):
-                    if item in known:
-                        continue
-                    known.add(item)
                     # where a file was seen there is no link
-                    is_file = item == name and holding.file is not None
-                    if around.is_absent(item) or (
-                        not is_file and leads_into_mount(item, around.config)
-                    ):
-                        absent.add(item)
-                    beside = around.marker(item)
-                    # ours, or an empty one, may go with its item
-                    if beside and (beside[0].size == 0 or beside[1] is not None):
-                        markers[item] = beside[0]
-    return Folders(listing, reserved, markers, frozenset(absent), debris)
+                    read.item(item, is_file=item == name and holding.file is not None)
+    return Folders(read.listing, reserved, read.markers, frozenset(read.absent), read.debris)
+
+
+class _Reading:
+    """Reads each folder and each item once."""
+
+    def __init__(self, around: Surroundings, done: set[str]) -> None:
+        self.listing: dict[str, AbstractSet[str]] = {}
+        self.markers: dict[str, File] = {}
+        self.absent: set[str] = set()
+        self.debris: dict[str, File] = {}
+        self._around, self._done = around, done
+        self._items: set[str] = set()
+        self._ignored = matcher(around.config.upload.ignore)
+
+    def above(self, name: str) -> None:
+        """Read the folders that a name lies in."""
+        folder = name[: name.rfind("/")]
+        while folder not in self._done:
+            self._done.add(folder)
+            if (found := self._around.names(folder)) is not None:
+                self.listing[folder] = found
+                self.debris |= _debris(folder, found, self._ignored)
+            folder = folder[: folder.rfind("/")]
+
+    def item(self, item: str, *, is_file: bool) -> None:
+        """See whether an item is there, and its marker."""
+        if item in self._items:
+            return
+        self._items.add(item)
+        around = self._around
+        if around.is_absent(item) or (not is_file and leads_into_mount(item, around.config)):
+            self.absent.add(item)
+        beside = around.marker(item)
+        # ours, or an empty one, may go with its item
+        if beside and (beside[0].size == 0 or beside[1] is not None):
+            self.markers[item] = beside[0]
 
 
 def _debris(folder: str, names: Iterable[str], ignored: Callable[[str], bool]) -> dict[str, File]:

@@ -45,22 +45,17 @@ class History(Sightings, FileLists):
         rows = self._db.execute(
             "SELECT inode, proofs.size, mtime_ns, proofs.id, place, remote, objects.size, sha1,"
             " file_id, readback FROM json_each(?) AS one CROSS JOIN proofs ON inode = one.value"
-            " CROSS JOIN objects ON proof = proofs.id"
-            " ORDER BY proven_at DESC, proofs.id, remote",
+            " CROSS JOIN objects ON proof = proofs.id ORDER BY proven_at DESC, proofs.id, remote",
             (json.dumps(sorted({key[0] for key in wanted})),),  # in the order of the index
         )
         found: dict[Identity, dict[int, tuple[str, list[Proven]]]] = {}
         for inode, size, mtime_ns, number, place, remote, length, sha1, file_id, readback in rows:
-            identity = wanted.get((inode, size, mtime_ns))
-            if identity is None:
+            if (inode, size, mtime_ns) not in wanted:
                 continue  # the inode was another file once
-            proofs = found.setdefault(identity, {})
-            if number not in proofs:
-                proofs[number] = (_text(place), [])
-            where, objects = proofs[number]
+            proofs = found.setdefault(wanted[inode, size, mtime_ns], {})
+            where, objects = proofs.get(number) or proofs.setdefault(number, (_text(place), []))
             name = where if remote == place else _text(remote)
-            known = () if bare else (file_id, bool(readback))
-            objects.append(Proven(name, length, sha1, *known))
+            objects.append(Proven(name, length, sha1, *(() if bare else (file_id, bool(readback)))))
         return {
             identity: tuple(Proof(place, tuple(objects)) for place, objects in proofs.values())
             for identity, proofs in found.items()

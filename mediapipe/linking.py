@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from mediapipe.disk.marker import sync_folder
+from mediapipe.disk.marker import digest, sync_folder
 from mediapipe.errors import Unavailable
 from mediapipe.judging import asked, confirmed, remote_name
 
@@ -82,8 +81,7 @@ def target_of(holding: Holding, objects: Mapping[str, RemoteObject], rules: Rule
 def put_link(step: Delete) -> None:
     """Put a link in a file's place; the path is never missing. Raises OSError."""
     folder, name = os.path.split(step.path)
-    digest = hashlib.sha1(os.fsencode(name), usedforsecurity=False).hexdigest()
-    temporary = f"{folder}/.mediapipe-{digest[:16]}.tmp"
+    temporary = f"{folder}/.mediapipe-{digest(os.fsencode(name))[:16]}.tmp"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     os.symlink(step.target, temporary)
@@ -114,4 +112,4 @@ def _why_differs(holding: Holding, theirs: Ends | None) -> str:
 def _ends(descriptor: int) -> Ends:
     size = os.fstat(descriptor).st_size
     parts = (os.pread(descriptor, _MIB, offset) for offset in (0, max(size - _MIB, 0)))
-    return size, hashlib.sha1(b"".join(parts), usedforsecurity=False).hexdigest()
+    return size, digest(b"".join(parts))

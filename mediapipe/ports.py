@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mediapipe.facts import fact
@@ -95,7 +94,7 @@ class RemoteObject:
     """The remote's id of this very version (B2's file id); empty where it has none."""
 
 
-@dataclass(frozen=True)
+@fact
 class Range:
     """A part of an object; offset and count in bytes."""
 
@@ -104,7 +103,7 @@ class Range:
     count: int
 
 
-@dataclass(frozen=True)
+@fact
 class Copied:
     """How a copy ended; what it does not complain of is not proven by that."""
 
@@ -199,7 +198,7 @@ class Remote(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@fact
 class Member:
     """One entry of an archive; sizes in bytes, as the archive says."""
 
@@ -212,7 +211,7 @@ class Member:
     """Bytes that it takes in the archive."""
 
 
-@dataclass(frozen=True)
+@fact
 class Listing:
     """What an archive says of itself."""
 
@@ -246,7 +245,7 @@ class Archives(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@fact
 class Transfer:
     """One file on its way; sizes in bytes."""
 
@@ -255,7 +254,7 @@ class Transfer:
     sent: int
 
 
-@dataclass(frozen=True)
+@fact
 class Progress:
     """How far a copy is; sizes in bytes, rate in bytes per second, time left in seconds."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -74,9 +73,11 @@ class Surroundings:
             return self._markers[item]
         path = marker.marker_path(item)
         found = None
-        if not self.is_absent(path):
-            with contextlib.suppress(OSError):
+        try:
+            if not self.is_absent(path):
                 found = marker.read_file(path)
+        except OSError:  # it is there, and says nothing: a mere claim at best
+            found = None
         self._markers[item] = found
         return found
 

@@ -22,15 +22,16 @@ items archives choosing scanning remembering
 renaming hashing readback early sending extracting proving telling
 listing claims surroundings holdings judging confirming folders deletion removing
 clearing sources restoring step
-proofs abandoned companions unheld copies linking
+proofs abandoned companions unheld copies linking rules
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
-plan ports bucket errors records titles |                                                     |
+facts                |                                                          |
+plan ports bucket errors records titles | facts                               |
 units names places streams owner lifecycle |                                    |
-disk disk.*          | errors plan disk.*                                       |
+disk disk.*          | errors facts plan disk.*                                 |
 config               | places units                                             |
 config_load          | config errors units                                      |
 layout               | config disk.* errors                                     |
@@ -45,7 +46,7 @@ runner               | plan errors history audit                                
 archives judging     | layout names plan records                                |
 clearing             | audit layout plan errors                                 |
 renaming             | audit layout disk.* errors                               |
-CRAFT    | . CRAFT layout names places runner plan ports disk.* config errors history records |
+CRAFT    | . CRAFT facts layout names places runner plan ports disk.* config errors history records|
 jobs                 |                                                          |
 jobs.categories      | plan runner errors                                       |
 jobs.*               | CRAFT layout names runner plan ports disk.* config errors history records |

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import stat
@@ -95,8 +94,7 @@ def marker_path(item: str) -> str:
     if len(name) * _CHARACTER_MAX + len(SUFFIX) > _NAME_MAX:
         encoded = os.fsencode(name)
         if len(encoded) + len(SUFFIX) > _NAME_MAX:
-            digest = hashlib.sha1(encoded, usedforsecurity=False).hexdigest()
-            return f"{item[: len(item) - len(name)]}.{digest[:16]}{SUFFIX}"
+            return f"{item[: len(item) - len(name)]}.{digest(encoded)[:16]}{SUFFIX}"
     return item + SUFFIX
 
 
@@ -199,8 +197,7 @@ def write(item: str, entries: tuple[Entry, ...], uploaded_at: str) -> None:
         "files": [_compact(entry) for entry in entries],
     }
     # the same temporary name each time: what a crash leaves, the next run writes over
-    digest = hashlib.sha1(os.fsencode(path), usedforsecurity=False).hexdigest()
-    temporary = os.path.join(folder, f".mediapipe-{digest[:16]}.tmp")
+    temporary = os.path.join(folder, f".mediapipe-{digest(os.fsencode(path))[:16]}.tmp")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o664)
@@ -217,6 +214,13 @@ def write(item: str, entries: tuple[Entry, ...], uploaded_at: str) -> None:
             os.unlink(temporary)
         raise
     sync_folder(folder)
+
+
+def digest(raw: bytes) -> str:
+    """Give the SHA-1 of a few bytes, in hex."""
+    import hashlib  # a pass that needs none is spared a library of its own
+
+    return hashlib.sha1(raw, usedforsecurity=False).hexdigest()
 
 
 def sync_folder(folder: str) -> None:

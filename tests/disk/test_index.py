@@ -6,6 +6,7 @@ import os
 import socket
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,7 +165,7 @@ def test_a_file_that_changed_is_not_the_same(tmp_path: Path, change: str) -> Non
 
 def test_a_file_on_another_device_is_not_the_same(tmp_path: Path) -> None:
     file = seen(file_at(tmp_path))
-    moved = File(file.path, file.device + 1, *[getattr(file, n) for n in File.__slots__[2:]])
+    moved = replace(file, device=file.device + 1)
     assert not same(moved, file)
 
 

@@ -9,7 +9,7 @@ import sqlite3
 from mediapipe.errors import ConfigError, Unavailable
 
 NAME = "history.db"
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS proofs (
     id INTEGER PRIMARY KEY, inode INTEGER NOT NULL, size INTEGER NOT NULL,
@@ -32,6 +32,9 @@ CREATE TABLE IF NOT EXISTS torrents (
 CREATE TABLE IF NOT EXISTS intents (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, paths TEXT NOT NULL,
     created REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS deeds (
+    id INTEGER PRIMARY KEY, audited INTEGER NOT NULL, lines TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, moment REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS wanted (

@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mediapipe import database
+from mediapipe.deeds import DeedsUnderWay
 from mediapipe.file_lists import FileLists
 from mediapipe.records import Intent, Pause, Proof, Proven, Wanted
 from mediapipe.runs import storable
@@ -25,7 +26,7 @@ _MAX_STEP = 1800
 has not seeded for a week."""
 
 
-class History(Sightings, FileLists):
+class History(Sightings, FileLists, DeedsUnderWay):
     """The open database. Every write is committed, durably, before the method returns."""
 
     # proofs

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from mediapipe.errors import MediapipeError
 
 SAFE_STATES = frozenset({"uploading", "stalledUP", "queuedUP", "forcedUP", "pausedUP", "stoppedUP"})
-"""States in which a complete torrent's files lie still at their final place. Everything else
-(checking, moving, metadata, error, missingFiles, unknown) proves nothing."""
+"""States in which a complete torrent's files lie still at their place; no other proves anything."""
 
 
 @fact

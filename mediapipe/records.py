@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mediapipe.facts import fact
 
@@ -60,6 +60,17 @@ class Intent:
     """Hash of the torrent, or empty where it was an orphan."""
     paths: Mapping[str, Identity | None]
     """Path → for what needs no proof (a piece of a deselected file) its identity, else None."""
+
+
+@dataclass(frozen=True)
+class Deeds:
+    """Steps that were begun in one go; the audit gets a line after each."""
+
+    id: int
+    audited: int
+    """Bytes of the audit when they began."""
+    lines: tuple[dict[str, Any], ...]
+    """The lines to come, without their time, in the order of the steps."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from mediapipe import companions
+from mediapipe import audit, companions
 from mediapipe.abandoned import unknown_proofs
 from mediapipe.claims import claims_of
 from mediapipe.disk.index import look, same
@@ -60,9 +60,11 @@ def _remove(
     }
     torrent = next((step.torrent for step in steps if step.torrent), None)
     intent = steps[0].intent
-    if not steps[0].beside:
-        links = [step.path for step in steps if step.kind == "delete-link"]
-        with history.together():
+    lines = [audit.line_of("cleanup", step, _audited(step)) for step in steps]
+    links = [step.path for step in steps if step.kind == "delete-link"]
+    with history.together():
+        deeds = history.begin(lines, audit.length(context.state))
+        if not steps[0].beside:
             companions.remember(links, history, context.now)
             if paths and not intent:
                 hash_ = torrent.hash if torrent else ""
@@ -81,8 +83,10 @@ def _remove(
             yield from (Result(rest, "stale", reason) for rest in steps[number + 1 :])
             break
         history.forget_torrents([step.torrent.hash])
-    if whole and intent:
-        history.finish(intent)
+    with history.together():
+        history.end([deeds])
+        if whole and intent:
+            history.finish(intent)
 
 
 def apply(

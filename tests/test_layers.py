@@ -22,7 +22,7 @@ items archives choosing scanning remembering
 renaming hashing readback early sending extracting proving telling
 listing claims surroundings holdings judging confirming folders deletion removing
 clearing sources restoring step
-proofs abandoned companions unheld copies linking rules
+proofs abandoned companions unheld copies linking rules settling
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
@@ -37,13 +37,14 @@ config_load          | config errors units                                      
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
 runs                 | records                                                  |
-sightings file_lists | records runs                                             |
-history              | database errors file_lists records runs sightings        |
+sightings file_lists deeds | records runs                                             |
+history              | database deeds errors file_lists records runs sightings        |
 audit                | plan                                                     |
 changes              | audit plan                                               |
 sources              | audit changes layout records                             |
 runner               | plan errors history audit                                |
 archives judging     | layout names plan records                                |
+removing settling    | CRAFT audit disk.* errors plan runner                      |
 clearing             | audit layout plan errors                                 |
 renaming             | audit layout disk.* errors                               |
 CRAFT    | . CRAFT facts layout names places runner plan ports disk.* config errors history records|

@@ -18,6 +18,7 @@ from mediapipe.listing import Lists
 from mediapipe.plan import Kept, Plan, clock, duration
 from mediapipe.rules import Rules
 from mediapipe.runner import Context, Report, execute
+from mediapipe.settling import settle
 from mediapipe.step import Delete
 from mediapipe.surroundings import Surroundings
 
@@ -84,6 +85,7 @@ def run(
 
     def apply(actions: Sequence[Delete]) -> Iterator[Result]:
         layout.adopt(roots, history)
+        settle(world.names, context)
         if history.wanted():  # what tells upload of it costs a fifth of this job's start
             from mediapipe.remembering import trigger
 

@@ -31,6 +31,11 @@ class Claims:
     inodes: Mapping[Inode, frozenset[str]]
     seen: Mapping[str, File] = field(default_factory=dict)
     """Path → file, of what is there and was looked at for these claims."""
+    below: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Folder → hashes of torrents that hold whatever lies below it: one of their files is not found
+    there, and may be there under a name that looks alike."""
+    beside: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The same for a folder of many torrents: they hold what no torrent lists right in it."""
     blind: str = ""
     """Why the claims of a torrent may be others than they look: none of its files is here."""
 
@@ -38,7 +43,16 @@ class Claims:
         """Give the hashes that hold a path or its inode."""
         by_path = self.paths.get(path, _NOBODY)
         by_inode = self.inodes.get(file.inode, _NOBODY) if file else _NOBODY
-        return by_path if by_inode <= by_path else by_path | by_inode
+        found = by_path if by_inode <= by_path else by_path | by_inode
+        if not (self.below or self.beside):
+            return found
+        folder = path[: path.rfind("/")]
+        if path not in self.paths:
+            found |= self.beside.get(folder, _NOBODY)
+        while folder:
+            found |= self.below.get(folder, _NOBODY)
+            folder = folder[: folder.rfind("/")]
+        return found
 
 
 class Lister(Protocol):
@@ -58,6 +72,8 @@ def claims_of(
     paths: dict[str, frozenset[str]] = {}
     inodes: dict[Inode, frozenset[str]] = {}
     looked: dict[str, File] = {}
+    below: dict[str, frozenset[str]] = {}
+    beside: dict[str, frozenset[str]] = {}
     blind = ""
     for torrent in torrents:
         listed = lister.files(torrent)
@@ -76,17 +92,31 @@ def claims_of(
             if there is None:
                 try:
                     there = look(path)
-                except OSError:
-                    continue
+                except OSError:  # it is not found either
+                    there = None
             if there is not None:
                 found = True
                 looked[path] = there
                 inode = there.inode
                 inodes[inode] = inodes[inode] | own if inode in inodes else own
+            elif one.wanted and one.progress == 1:
+                home = _home(path, torrent.save_path)
+                places = below if home else beside
+                home = home or torrent.save_path
+                places[home] = places.get(home, _NOBODY) | own
         if torrent.complete and not found and any(one.wanted for one in listed):
             blind = (
                 f"none of the files of the torrent {torrent.name} is in "
                 f"{shown(torrent.save_path) or 'its unknown folder'} on this host: is "
                 "[qbittorrent.path_map] right?"
             )
-    return Claims(files, paths, inodes, looked, blind)
+    return Claims(files, paths, inodes, looked, below, beside, blind)
+
+
+def _home(path: str, save_path: str) -> str:
+    """Give the folder that is a torrent's own, or an empty string where it has none."""
+    start = f"{save_path}/"
+    if not path.startswith(start):
+        return path[: path.rfind("/")]
+    first, slash, _rest = path[len(start) :].partition("/")
+    return start + first if slash else ""

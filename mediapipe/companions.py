@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
+from mediapipe.disk.index import is_there
 from mediapipe.holdings import Candidate, Holding, complete, hold
 from mediapipe.judging import why_keep
 from mediapipe.names import matcher
@@ -101,8 +102,8 @@ def read(
     """Read what lies beside the links that may go and those that went, the deepest folder first."""
     history = context.history
     left = remembered(history)
-    names = {path for path in left if not os.path.lexists(path)}
-    names |= _going(candidates, rules)
+    gone, unsure = _gone(left)
+    names = gone | _going(candidates, rules)
     homes = _homes(names)
     links: dict[str, set[str]] = defaultdict(set)
     for name, home in homes.items():
@@ -121,7 +122,7 @@ def read(
             parent = os.path.dirname(folder)
             if not unit.alive and parent not in reserved:
                 levels[depth - 1].add(parent)
-    for path in left:
+    for path in left - unsure:
         unit_of = found.get(homes.get(path, ""))
         if unit_of is None or (
             unit_of.alive and not any(bears(one.path, path) for one in unit_of.candidate.holdings)
@@ -130,6 +131,18 @@ def read(
     open_ = [unit for unit in found.values() if unit.candidate.holdings or not unit.alive]
     whole = complete([unit.candidate for unit in open_], claims, around, history)
     return tuple(replace(unit, candidate=one) for unit, one in zip(open_, whole, strict=True))
+
+
+def _gone(paths: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Give the names that surely are gone, and those that could not be looked at."""
+    gone, unsure = set(), set()
+    for path in paths:
+        try:
+            if not is_there(path):
+                gone.add(path)
+        except OSError:
+            unsure.add(path)
+    return gone, unsure
 
 
 def medium_below(folder: str, config: Config) -> str:

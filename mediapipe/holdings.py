@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mediapipe import layout
 from mediapipe.disk import marker
-from mediapipe.disk.index import File, is_empty, look, walk
+from mediapipe.disk.index import File, is_empty, is_gone, look, walk
 from mediapipe.disk.links import find_links
 from mediapipe.disk.mounts import mounts, why_inodes_untrusted
 from mediapipe.facts import fact
@@ -104,12 +104,13 @@ def _is_left(intent: Intent, reserved: frozenset[str], config: Config) -> bool:
     for path, identity in intent.paths.items():
         if _is_marked_anew(path, identity):
             continue
-        if layout.leads_into_mount(path, config) and not os.path.lexists(marker.marker_path(path)):
+        beside = marker.marker_path(path)
+        if layout.leads_into_mount(path, config) and is_gone(beside):
             continue
-        if os.path.lexists(path) or os.path.lexists(marker.marker_path(path)):
+        if not (is_gone(path) and is_gone(beside)):
             return True
         folder = os.path.dirname(path)
-        while folder not in reserved and not os.path.lexists(folder):
+        while folder not in reserved and is_gone(folder):
             folder = os.path.dirname(folder)
         if folder not in reserved and is_empty(folder):
             return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk import marker
-from mediapipe.disk.index import list_names
+from mediapipe.disk.index import is_gone, list_names
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Surroundings:
         """Whether nothing has this name."""
         folder, _, name = path.rpartition("/")
         names = self.names(folder)
-        return name not in names if names is not None else not os.path.lexists(path)
+        return name not in names if names is not None else is_gone(path)
 
     def marker(self, item: str) -> tuple[File, marker.Marker | None] | None:
         """Give the marker of an item as a file, and what it says: None where it is a mere claim.
@@ -113,7 +115,7 @@ class Surroundings:
         key = (folder, base)
         if key not in self._links:
             above = folder[: folder.rfind("/")]
-            self._links[key] = os.path.islink(folder) or self._is_link_between(above, base)
+            self._links[key] = _is_link(folder) or self._is_link_between(above, base)
         return self._links[key]
 
     def likely_folders(self, places: Iterable[str]) -> Iterator[str]:
@@ -122,6 +124,15 @@ class Surroundings:
             for start, root in self._libraries:
                 if place.startswith(start):
                     folder = f"{root}/{place[len(start) :]}".rstrip("/")
-                    straight = os.path.normpath(folder) == folder
-                    if straight and not self.why_elsewhere(f"{folder}/", root):
-                        yield folder
+                    with contextlib.suppress(OSError):  # then the walk tells, or what keeps it
+                        straight = os.path.normpath(folder) == folder
+                        if straight and not self.why_elsewhere(f"{folder}/", root):
+                            yield folder
+
+
+def _is_link(path: str) -> bool:
+    """Whether a link has this name. Raises OSError where one could not look."""
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False

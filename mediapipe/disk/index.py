@@ -65,6 +65,28 @@ def look(path: str) -> File | None:
     return file_from(path, found)
 
 
+def is_there(path: str) -> bool:
+    """Whether anything has this name, be it a link that leads nowhere.
+
+    Raises OSError where one could not look: that is never the same as nothing.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except ValueError:
+        raise OSError(errno.EINVAL, "is no possible name", shown(path)) from None
+    return True
+
+
+def is_gone(path: str) -> bool:
+    """Whether surely nothing has this name; False where one could not look."""
+    try:
+        return not is_there(path)
+    except OSError:
+        return False
+
+
 def file_from(path: str, found: os.stat_result) -> File:
     """Make a fact from a stat result."""
     return File(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mediapipe import layout
+from mediapipe import companions, layout
 from mediapipe.disk import mounts
 from mediapipe.errors import ConfigError, LoginRefused, MediapipeError, Unavailable
 from mediapipe.ports import TorrentFile
@@ -256,6 +256,20 @@ def test_s13_a_path_that_cannot_be_looked_at_is_not_without_links(
     host.torrents.lists[film.hash] += (TorrentFile(odd, 1, True, 1.0),)
     assert kept(host)
     assert "cannot be read" in reasons(host.cleanup())["Film"]
+
+
+def test_s13_what_is_left_of_a_deletion_is_not_forgotten_unseen(host: Host, film: Torrent) -> None:
+    """A folder that cannot be gone into says nothing of what is in it."""
+    (host.movies / "circle").symlink_to("circle")
+    with host.writing() as history:
+        history.intend("Old", "gone", {f"{host.movies}/circle/old.mkv": None}, host.now)
+        companions.remember([f"{host.movies}/circle/other.mkv"], history, host.now)
+    host.torrents.change(film.hash, seeding_time=60)
+    assert kept(host)
+    history = host.history()
+    assert [one.name for one in history.intents()] == ["Old"]
+    assert companions.remembered(history) == {f"{host.movies}/circle/other.mkv"}
+    assert "cannot be read" in reasons(host.cleanup())["Old"]
 
 
 def test_s14_an_import_that_silently_was_a_copy_loses_nothing(host: Host) -> None:

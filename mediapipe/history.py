@@ -14,6 +14,7 @@ from mediapipe.file_lists import FileLists
 from mediapipe.records import Intent, Pause, Proof, Proven, Wanted
 from mediapipe.runs import storable
 from mediapipe.sightings import Sightings
+from mediapipe.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +27,7 @@ _MAX_STEP = 1800
 has not seeded for a week."""
 
 
-class History(Sightings, FileLists, DeedsUnderWay):
+class History(Sightings, FileLists, DeedsUnderWay, Tallies):
     """The open database. Every write is committed, durably, before the method returns."""
 
     # proofs
@@ -197,8 +198,7 @@ class History(Sightings, FileLists, DeedsUnderWay):
     ) -> int:
         """Record that a deletion begins; gives its id.
 
-        `paths` tells, for a piece of a deselected file, its identity: only the torrent, which is
-        about to go, could tell later that nobody wanted it.
+        `paths` tells the identity of a piece of a deselected file: only its torrent could later.
         """
         cursor = self._db.execute(
             "INSERT INTO intents (name, hash, paths, created) VALUES (?, ?, ?, ?)",

@@ -74,6 +74,18 @@ class Deeds:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """How much of something cleanup left where it is; nothing is decided by it."""
+
+    subject: str
+    files: int
+    size: int
+    """Bytes."""
+    moment: float | None = None
+    """When the first of it may go, in epoch seconds; None where no time brings that."""
+
+
+@dataclass(frozen=True)
 class Wanted:
     """Files of a due torrent that nothing has uploaded; upload takes them, so that it may go."""
 

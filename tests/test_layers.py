@@ -37,8 +37,8 @@ config_load          | config errors units                                      
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
 runs                 | records                                                  |
-sightings file_lists deeds | records runs                                             |
-history              | database deeds errors file_lists records runs sightings        |
+sightings file_lists deeds tallies | records runs                                             |
+history              | database deeds errors file_lists records runs sightings tallies        |
 audit                | plan                                                     |
 changes              | audit plan                                               |
 sources              | audit changes layout records                             |

@@ -128,9 +128,11 @@ def scan(
     markers, waiting = abandoned.find(context)
     kept += waiting
     left = companions.remembered(history)
-    if not (due or begun or strays or markers or left or unheld.is_time(context)):
+    looked_at = unheld.due(context)
+    if not (due or begun or strays or markers or left or looked_at):
         history.sight("orphan", (), now)
         history.want(())
+        unheld.tell_unproven((), rules, history)
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
     lists = Lists(client, history, {torrent.hash for torrent in due})
     claims = claims_of(torrents, lists, lists.seen)
@@ -138,10 +140,8 @@ def scan(
     around = Surroundings(config)
     if claims.blind:
         refused = refused or f"no orphan is touched: {claims.blind}"
-    alone: tuple[Candidate, ...] = ()
-    if unheld.is_time(context):
-        alone, waiting = unheld.find(claims, context)
-        kept += waiting
+    alone, waiting = unheld.find(looked_at, claims, context)
+    kept += waiting
     found = [
         *(holdings.of_intent(intent, around) for intent in begun),
         *(holdings.of_torrent(one, claims, around, seeded[one.hash]) for one in due),
@@ -153,6 +153,7 @@ def scan(
         holdings.complete(found, claims, around, history), claims, rules, context
     )
     history.want(leftovers(candidates, torrents, rules))
+    unheld.tell_unproven(candidates, rules, history)
     besides = companions.read(candidates, claims, rules, around, context)
     every = (*candidates, *(one.candidate for one in besides))
     objects = look_up(every, rules, remote, context)

@@ -42,11 +42,22 @@ soak: ALSO += debootstrap
 test: programs $(READY) ## run the test suite (under 10 minutes)
 	$(RUN) pytest --numprocesses 2 --dist loadfile
 
+# The tests that speak with a real qBittorrent, once more with the one of Debian 13.
+NEWER := build/qbittorrent-5.1
+TORRENT_TESTS := tests/contract/test_torrent_client.py tests/end_to_end/test_qbittorrent_harness.py \
+	tests/end_to_end/test_pipeline.py tests/end_to_end/test_attack_cleanup.py
+
 .PHONY: soak
-soak: programs $(READY) ## run the long tests
+soak: programs newer-qbittorrent $(READY) ## run the long tests, and with a newer qBittorrent
 	@status=0; $(RUN) pytest --numprocesses 2 --dist loadfile -m soak || status=$$?; \
 	if [ $$status = 5 ]; then echo "make soak: no test is marked soak, so nothing was run"; status=0; fi; \
+	PATH="$(CURDIR)/$(NEWER)/bin:$$PATH" $(RUN) pytest --numprocesses 2 --dist loadfile $(TORRENT_TESTS) \
+		|| status=$$?; \
 	exit $$status
+
+.PHONY: newer-qbittorrent
+newer-qbittorrent:
+	scripts/newer-qbittorrent.sh $(NEWER)
 
 .PHONY: check
 check: $(READY) check-units ## format, lint, types, systemd units

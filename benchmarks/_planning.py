@@ -14,12 +14,12 @@ from mediapipe import layout
 from mediapipe.cli import collect_rarely
 from mediapipe.config_load import load
 from mediapipe.jobs import cleanup
-from mediapipe.judging import Rules
 from mediapipe.ports import RemoteObject, Torrent, TorrentFile
+from mediapipe.rules import Rules
 from mediapipe.runner import Context, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 WEEK = 7 * 86400
 
@@ -70,6 +70,10 @@ class Services:
         found = {name: RemoteObject(1, self._sha1, "id") for name in names}
         self.seconds += time.perf_counter() - started
         return found
+
+    def look_below(self, folder: str, names: Collection[str]) -> Mapping[str, RemoteObject]:
+        assert folder
+        return self.look(sorted(names))
 
     def why_hides(self) -> str:
         return ""

@@ -91,7 +91,7 @@ def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
 
 def collect_rarely() -> None:
     """Let the garbage collector rest: facts hold no circles, and it looks at all of them anew."""
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(300_000, 20, 20)
 
 
 _STOPPED = Unavailable("stopped by a signal", hint="what is proven is kept; the next run goes on")

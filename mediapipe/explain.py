@@ -11,8 +11,8 @@ from mediapipe.claims import Claims, claims_of
 from mediapipe.errors import MediapipeError, Unavailable
 from mediapipe.explanation import AboutTorrent, Explanation
 from mediapipe.jobs import cleanup, upload
-from mediapipe.judging import Rules
 from mediapipe.plan import human
+from mediapipe.rules import Rules
 from mediapipe.verdicts import Rehearsal
 
 if TYPE_CHECKING:

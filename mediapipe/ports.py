@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
@@ -12,11 +13,10 @@ if TYPE_CHECKING:
     from mediapipe.errors import MediapipeError
 
 SAFE_STATES = frozenset({"uploading", "stalledUP", "queuedUP", "forcedUP", "pausedUP", "stoppedUP"})
-"""States in which a complete torrent's files lie still at their final place. Everything else
-(checking, moving, metadata, error, missingFiles, unknown) proves nothing."""
+"""States in which a complete torrent's files lie still at their place; no other proves anything."""
 
 
-@dataclass(frozen=True)
+@fact
 class Torrent:
     """One entry of qBittorrent's list, with paths as this host sees them."""
 
@@ -42,7 +42,7 @@ class Torrent:
         return self.progress == 1 and self.amount_left == 0 and self.state in SAFE_STATES
 
 
-@dataclass(frozen=True)
+@fact
 class TorrentFile:
     """One file that a torrent lists: `save_path + name`, the only reliable list."""
 
@@ -77,7 +77,7 @@ class TorrentClient(Protocol):
         """Remove a torrent from the list, never with its files."""
 
 
-@dataclass(frozen=True)
+@fact
 class RemoteObject:
     """An object as the remote tells it."""
 
@@ -88,7 +88,7 @@ class RemoteObject:
     """The remote's id of this very version (B2's file id); empty where it has none."""
 
 
-@dataclass(frozen=True)
+@fact
 class Range:
     """A part of an object; offset and count in bytes."""
 
@@ -97,7 +97,7 @@ class Range:
     count: int
 
 
-@dataclass(frozen=True)
+@fact
 class Copied:
     """How a copy ended; what it does not complain of is not proven by that."""
 
@@ -183,7 +183,7 @@ class Remote(Protocol):
         """Give the bucket as B2's own API has it, or None where the remote is not plainly B2."""
 
 
-@dataclass(frozen=True)
+@fact
 class Member:
     """One entry of an archive; sizes in bytes, as the archive says."""
 
@@ -196,7 +196,7 @@ class Member:
     """Bytes that it takes in the archive."""
 
 
-@dataclass(frozen=True)
+@fact
 class Listing:
     """What an archive says of itself."""
 
@@ -228,7 +228,7 @@ class Archives(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@fact
 class Transfer:
     """One file on its way; sizes in bytes."""
 
@@ -237,7 +237,7 @@ class Transfer:
     sent: int
 
 
-@dataclass(frozen=True)
+@fact
 class Progress:
     """How far a copy is; sizes in bytes, rate in bytes per second, time left in seconds."""
 

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from mediapipe import companions
+from mediapipe import audit, companions
 from mediapipe.abandoned import unknown_proofs
 from mediapipe.claims import claims_of
-from mediapipe.disk.index import look, same
+from mediapipe.disk.index import is_gone, look, same
 from mediapipe.disk.marker import SUFFIX
 from mediapipe.errors import Stale
 from mediapipe.linking import put_link
@@ -60,9 +60,11 @@ def _remove(
     }
     torrent = next((step.torrent for step in steps if step.torrent), None)
     intent = steps[0].intent
-    if not steps[0].beside:
-        links = [step.path for step in steps if step.kind == "delete-link"]
-        with history.together():
+    lines = [audit.line_of("cleanup", step, _audited(step)) for step in steps]
+    links = [step.path for step in steps if step.kind == "delete-link"]
+    with history.together():
+        deeds = history.begin(lines, audit.length(context.state))
+        if not steps[0].beside:
             companions.remember(links, history, context.now)
             if paths and not intent:
                 hash_ = torrent.hash if torrent else ""
@@ -81,8 +83,10 @@ def _remove(
             yield from (Result(rest, "stale", reason) for rest in steps[number + 1 :])
             break
         history.forget_torrents([step.torrent.hash])
-    if whole and intent:
-        history.finish(intent)
+    with history.together():
+        history.end([deeds])
+        if whole and intent:
+            history.finish(intent)
 
 
 def apply(
@@ -133,7 +137,7 @@ def _outlive(step: Delete, context: Context) -> None:
 
     Raises Stale where the item is there again, OSError where the marker cannot be read.
     """
-    if os.path.lexists(step.path.removesuffix(SUFFIX)):
+    if not is_gone(step.path.removesuffix(SUFFIX)):
         raise Stale("its item is there again")
     unknown = tuple(unknown_proofs(step.path, context.history))
     with context.history.together():
@@ -147,7 +151,7 @@ def _why_changed(
     """Read the claims again, after the walk and right before deleting; tell what changed."""
     first = steps[0]
     for path in sorted(first.after):
-        if os.path.lexists(path):
+        if not is_gone(path):
             return f"{path}, with which it was to go, is still there"
     if first.bare and (found := companions.medium_below(first.name, config)):
         return f"{found} is in its folder now"

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
     from mediapipe.history import History
     from mediapipe.latch import Backoff
-    from mediapipe.records import Intent, Run, Wanted
+    from mediapipe.records import Intent, Run, Tally, Wanted
 
 _MINUTE = 60.0
+_LISTED = 20
+"""Downloads that are told to people one by one."""
 _WHAT = {
     "refused": "its key or login was refused",
     "cap": "B2's cap is used up",
@@ -42,6 +44,10 @@ class Status:
     wanted: Sequence[Wanted]
     proven: tuple[int, int]
     """Files and bytes."""
+    without_torrent: Sequence[Tally]
+    """Media of each library that no torrent holds."""
+    unproven: Sequence[Tally]
+    """Downloads that no torrent holds and nothing proves."""
     usenet: Mapping[str, Any] = field(default_factory=dict)
     """What the last run of postprocess saw; empty where there was none."""
 
@@ -64,6 +70,8 @@ def gather(
         history.intents(),
         history.wanted(),
         history.proven(),
+        history.tallies("library"),
+        history.tallies("unproven"),
         usenet=history.noted("postprocess"),
     )
 
@@ -93,6 +101,18 @@ def as_json(status: Status) -> dict[str, object]:
         ],
         "proven": {"files": status.proven[0], "bytes": status.proven[1]},
         "usenet": usenet_status.as_json(status.usenet),
+        "without_torrent": [
+            {
+                "library": one.subject,
+                "files": one.files,
+                "bytes": one.size,
+                "first_goes": one.moment and _stamp(one.moment),
+            }
+            for one in status.without_torrent
+        ],
+        "unproven": [
+            {"path": one.subject, "files": one.files, "bytes": one.size} for one in status.unproven
+        ],
     }
 
 
@@ -119,6 +139,7 @@ def as_text(status: Status) -> Iterator[str]:
     yield "proven to be on the remote"
     yield f"  {_count(files, 'file')}, {human(size)}"
     yield from usenet_status.as_text(status.usenet, status.now)
+    yield from _without_torrent(status)
 
 
 def _job(job: str, run: Run | None, status: Status) -> Iterator[str]:
@@ -157,6 +178,26 @@ def _ago(moment: float, now: float) -> str:
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def _without_torrent(status: Status) -> Iterator[str]:
+    if status.without_torrent:
+        yield ""
+        yield "in libraries, and no torrent holds it (without_torrent decides)"
+    for tally in status.without_torrent:
+        goes = f"the first may go {clock(tally.moment)}" if tally.moment else "it stays"
+        yield f"  {tally.subject}: {_much(tally)}; {goes}"
+    if status.unproven:
+        yield ""
+        yield "downloads that no torrent holds and nothing proves (never deleted by us)"
+    for tally in status.unproven[:_LISTED]:
+        yield f"  {shown(tally.subject)}: {_much(tally)}"
+    if rest := status.unproven[_LISTED:]:
+        yield f"  and {len(rest):,} more, {human(sum(one.size for one in rest))}"
+
+
+def _much(tally: Tally) -> str:
+    return f"{_count(tally.files, 'file')}, {human(tally.size)}"
 
 
 def _run_json(run: Run) -> dict[str, object]:

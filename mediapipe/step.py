@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mediapipe.facts import fact
 from mediapipe.plan import human
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mediapipe.records import Proven
 
 
-@dataclass(frozen=True)
+@fact
 class Delete:
     """One step of a deletion."""
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mediapipe.explanation import AboutFile
-    from mediapipe.judging import Rules
     from mediapipe.plan import Kept
     from mediapipe.ports import Torrent
+    from mediapipe.rules import Rules
     from mediapipe.runner import Report
 
 

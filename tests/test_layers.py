@@ -22,33 +22,35 @@ items archives choosing scanning remembering
 renaming hashing readback early sending extracting proving telling
 listing claims surroundings holdings judging confirming folders deletion removing
 clearing sources restoring step
-proofs abandoned companions unheld copies linking placing moving
+proofs abandoned companions unheld copies linking rules settling placing moving
 shapes remains finished delivering usenet spool
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
 ---------------------|----------------------------------------------------------|---------------
 .                    |                                                          |
-plan ports bucket errors records titles usenet |                                |
+facts                |                                                          |
+plan ports bucket errors records titles usenet | facts                          |
 units names places streams owner lifecycle triggers debounce bell descriptions | |
-disk disk.*          | errors plan disk.*                                       |
+disk disk.*          | errors facts plan disk.*                                 |
 config               | places units                                             |
 config_sabnzbd       |                                                          |
 config_load          | config config_sabnzbd errors units                       |
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
 runs moves           | records runs                                             |
-sightings file_lists | records runs                                             |
-history              | database errors file_lists moves records runs sightings  |
+sightings file_lists deeds tallies | records runs                               |
+history              | database deeds errors file_lists moves records runs sightings tallies |
 spool                | errors history plan usenet                               |
 audit                | plan                                                     |
 changes              | audit plan                                               |
 sources              | audit changes layout records                             |
 runner               | plan errors history audit                                |
 archives judging     | layout names plan records                                |
+removing settling    | CRAFT audit disk.* errors plan runner                      |
 clearing             | audit layout plan errors                                 |
 renaming             | audit layout disk.* errors                               |
-CRAFT    | . CRAFT layout names places runner plan ports disk.* config errors history records |
+CRAFT    | . CRAFT facts layout names places runner plan ports disk.* config errors history records|
 jobs                 |                                                          |
 jobs.categories      | plan runner errors                                       |
 jobs.*               | CRAFT layout names runner plan ports disk.* config errors history records |

@@ -12,11 +12,13 @@ from mediapipe.copies import recognise
 from mediapipe.deletion import Steps, void_markers
 from mediapipe.errors import Unavailable
 from mediapipe.folders import Folders, read_folders
-from mediapipe.judging import Rules, asked, leftovers, why_keep, why_not_due, why_unproven
+from mediapipe.judging import asked, leftovers, why_keep, why_not_due, why_unproven
 from mediapipe.linking import why_not_linkable, why_not_linked
 from mediapipe.listing import Lists
 from mediapipe.plan import Kept, Plan, clock, duration
+from mediapipe.rules import Rules
 from mediapipe.runner import Context, Report, execute
+from mediapipe.settling import settle
 from mediapipe.step import Delete
 from mediapipe.surroundings import Surroundings
 
@@ -83,6 +85,7 @@ def run(
 
     def apply(actions: Sequence[Delete]) -> Iterator[Result]:
         layout.adopt(roots, history)
+        settle(world.names, context)
         if history.wanted():  # what tells upload of it costs a fifth of this job's start
             from mediapipe.remembering import trigger
 
@@ -125,9 +128,11 @@ def scan(
     markers, waiting = abandoned.find(context)
     kept += waiting
     left = companions.remembered(history)
-    if not (due or begun or strays or markers or left or unheld.is_time(context)):
+    looked_at = unheld.due(context)
+    if not (due or begun or strays or markers or left or looked_at):
         history.sight("orphan", (), now)
         history.want(())
+        unheld.tell_unproven((), rules, history)
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
     lists = Lists(client, history, {torrent.hash for torrent in due})
     claims = claims_of(torrents, lists, lists.seen)
@@ -135,10 +140,8 @@ def scan(
     around = Surroundings(config)
     if claims.blind:
         refused = refused or f"no orphan is touched: {claims.blind}"
-    alone: tuple[Candidate, ...] = ()
-    if unheld.is_time(context):
-        alone, waiting = unheld.find(claims, context)
-        kept += waiting
+    alone, waiting = unheld.find(looked_at, claims, context)
+    kept += waiting
     found = [
         *(holdings.of_intent(intent, around) for intent in begun),
         *(holdings.of_torrent(one, claims, around, seeded[one.hash]) for one in due),
@@ -150,7 +153,8 @@ def scan(
         holdings.complete(found, claims, around, history), claims, rules, context
     )
     history.want(leftovers(candidates, torrents, rules))
-    besides = companions.read(candidates, claims, rules, context)
+    unheld.tell_unproven(candidates, rules, history)
+    besides = companions.read(candidates, claims, rules, around, context)
     every = (*candidates, *(one.candidate for one in besides))
     objects = look_up(every, rules, remote, context)
     kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]

@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 
 from mediapipe import layout
 from mediapipe.disk.index import File, fingerprint
-from mediapipe.disk.marker import marker_path
+from mediapipe.disk.marker import SUFFIX, marker_path
 from mediapipe.folders import Folders
 from mediapipe.holdings import Candidate, Holding
 from mediapipe.items import Item
 from mediapipe.items import World as Pending
 from mediapipe.jobs import cleanup, upload
-from mediapipe.judging import Rules
 from mediapipe.ports import RemoteObject, Torrent
 from mediapipe.records import Pause, Proof, Proven
+from mediapipe.rules import Rules
 from mediapipe.step import Delete
 from mediapipe.units import AbsPath
 from tests.examples import steady
@@ -227,7 +227,7 @@ class Model:
         above = {folder for name in named for folder in parents(name)} - RESERVED
         listing = {folder: frozenset(inside[folder]) for folder in above if folder in inside}
         markers = {
-            path: File(path, 1, 1000 + number, 1, 10, 7, 7)
+            path.removesuffix(SUFFIX): File(path, 1, 1000 + number, 1, 10, 7, 7)
             for number, path in enumerate(sorted(self.markers))
         }
         debris = {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING
 
-from mediapipe import latch
+from mediapipe import latch, tallies
 from mediapipe.adapters.archives import Unarchiver
 from mediapipe.adapters.jellyfin import Jellyfin
 from mediapipe.adapters.mounted import Mounted
@@ -16,10 +17,13 @@ from mediapipe.adapters.sabnzbd import Sabnzbd
 from mediapipe.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from mediapipe.adapters.arr import Arr
     from mediapipe.config import ArrConfig, JellyfinConfig, SabnzbdConfig
     from mediapipe.ports import Listener
     from mediapipe.runner import Context
+    from mediapipe.titles import ArrLibrary
     from mediapipe.units import SecretFile
 
 
@@ -82,6 +86,28 @@ def arr(name: str, settings: ArrConfig, *, waiting: bool = False) -> Arr:
     if not settings.api_key_file:
         raise ConfigError(f"{key} is blank", hint="its API knows nobody without a key")
     return Arr(name, settings, _file(settings.api_key_file, key), waiting=waiting)
+
+
+@contextlib.contextmanager
+def apps(context: Context) -> Iterator[Callable[[str], ArrLibrary]]:
+    """Give what builds the library of `[arr.NAME]`, once each; how they did goes to the history.
+
+    What it gives raises ConfigError where there can be none.
+    """
+    built: dict[str, Arr] = {}
+
+    @functools.cache
+    def library(name: str) -> ArrLibrary:
+        from mediapipe.adapters.arr_library import Library
+
+        built[name] = arr(name, context.config.arr[name])
+        return Library(built[name])
+
+    try:
+        yield library
+    finally:
+        for name, app in built.items():
+            tallies.add(name, vars(app.counters), app.left_alone, context)
 
 
 def mounted(context: Context) -> Mounted:

@@ -231,13 +231,16 @@ def _cleanup(options: Namespace, context: Context) -> Report:
     from mediapipe.jobs import cleanup
 
     path = find(options.config)
-    return cleanup.run(
-        context,
-        _building().qbittorrent(context, options.verb, path),
-        functools.cache(lambda: _building().rclone(context, options.verb, path)),
-        cleanup.Options(options.force, options.accept_loss, options.orphans_now),
-        lambda paths: _building().mounted(context).read_ends(paths),
-    )
+    with _building().apps(context) as apps:
+        return cleanup.run(
+            context,
+            _building().qbittorrent(context, options.verb, path),
+            functools.cache(lambda: _building().rclone(context, options.verb, path)),
+            cleanup.Options(options.force, options.accept_loss, options.orphans_now),
+            lambda paths: _building().mounted(context).read_ends(paths),
+            apps,
+            lambda: _building().unarchiver(),
+        )
 
 
 def _restore(options: Namespace, context: Context) -> Report:

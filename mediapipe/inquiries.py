@@ -188,6 +188,7 @@ def explain(options: Namespace) -> int:
     with (
         opened(state, "upload", dry_run=True) as first,
         opened(state, "cleanup", dry_run=True) as second,
+        contextlib.ExitStack() as open_,
     ):
         one, other = (
             Context(config, history, tell, watcher(tell, 30.0), state, now, True, path)
@@ -199,6 +200,8 @@ def explain(options: Namespace) -> int:
             lambda: building.qbittorrent(other, "cleanup", path),
             functools.cache(lambda: building.rclone(other, "cleanup", path)),
             lambda paths: building.mounted(other).read_ends(paths),
+            open_.enter_context(building.apps(other)),
+            building.unarchiver,
         )
     if options.json:
         sys.stdout.write(json.dumps(explanation.as_json(told)) + "\n")

@@ -23,6 +23,7 @@ JSON = {"Content-Type": "application/json; charset=utf-8"}
 HTML = {"Content-Type": "text/html"}
 LOGIN_PAGE = b"<!doctype html><title>Login</title>"
 _VERSIONS = {"sonarr": "v3", "radarr": "v3", "lidarr": "v1", "prowlarr": "v1"}
+_EVENTS = {1: "grabbed", 3: "downloadFolderImported", 4: "downloadFailed"}
 
 Answer = tuple[int, "Mapping[str, str]", bytes]
 
@@ -148,6 +149,8 @@ class FakeArr:
         if path == "wanted/missing":
             wanted = self.items.get("album", [])
             return 200, {"page": 1, "pageSize": 10, "totalRecords": len(wanted), "records": wanted}
+        if path == "history":
+            return 200, self._history(query)
         if path == "rootfolder":
             roots = enumerate(self.roots, 1)
             return 200, [{"id": number, "path": root, "accessible": True} for number, root in roots]
@@ -159,6 +162,21 @@ class FakeArr:
             if str(one["id"]) == number:
                 return 200, one
         return 404, {"message": "NotFound"}
+
+    def _history(self, query: Mapping[str, list[str]]) -> dict[str, Any]:
+        """Give a page of what it did, chosen by download and by kind."""
+        kinds = [_EVENTS[int(one)] for one in query.get("eventType", ())]
+        downloads = [one.upper() for one in query.get("downloadId", ())]
+        records = [
+            one
+            for one in self.items.get("history", [])
+            if (not kinds or one["eventType"] in kinds)
+            and (not downloads or one["downloadId"] in downloads)
+        ]
+        page, size = int(query.get("page", ["1"])[0]), int(query.get("pageSize", ["10"])[0])
+        shown = records[(page - 1) * size : page * size]
+        about = {"page": page, "pageSize": size, "totalRecords": len(records)}
+        return {**about, "sortKey": "date", "sortDirection": "descending", "records": shown}
 
     def _command(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Take every command; how it went is told later."""

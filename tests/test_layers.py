@@ -23,6 +23,7 @@ renaming hashing readback early sending extracting proving telling
 listing claims surroundings holdings judging confirming folders deletion removing
 clearing sources restoring step
 proofs abandoned companions unheld copies linking
+unmonitoring imports losses
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
@@ -45,7 +46,7 @@ runner               | plan errors history audit                                
 archives judging     | layout names plan records                                |
 clearing             | audit layout plan errors                                 |
 renaming             | audit layout disk.* errors                               |
-CRAFT    | . CRAFT layout names places runner plan ports disk.* config errors history records |
+CRAFT | . CRAFT layout names places runner plan ports disk.* config errors history records titles |
 jobs                 |                                                          |
 jobs.categories      | plan runner errors                                       |
 jobs.*               | CRAFT layout names runner plan ports disk.* config errors history records |
@@ -57,13 +58,14 @@ adapters.arr_library | adapters.arr config errors layout titles                 
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |
-building             | adapters.* errors latch config units                     |
+tallies              |                                                          |
+building             | adapters.* errors latch config tallies units             |
 progress             | plan                                                     | rich
 report               | plan streams                                             |
 log                  | streams                                                  | structlog
 idle                 | . disk.* places streams cli                              |
 arguments            | . errors units                                           |
-status               | latch plan                                               |
+status               | latch plan tallies                                       |
 explanation          | plan runner                                              |
 verdicts             | explanation judging layout names plan                    |
 subjects             | explanation layout names errors records disk.*           |

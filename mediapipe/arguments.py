@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
 """Verb → the console script and systemd unit that people type."""
 
-INQUIRIES = ("config check", "explain", "history", "lifecycle", "status", "wait-for")
+INQUIRIES = ("config check", "doctor", "explain", "history", "lifecycle", "status", "wait-for")
 """The verbs that are no jobs."""
 
 _SUMMARIES = {
@@ -66,6 +66,17 @@ Fetches a file, or all files of a folder, that cleanup deleted back from B2; by 
 version where the object was replaced or hidden since. Size and SHA-1 are compared before it gets
 its name; nothing that stands there is overwritten. Of archives B2 has the members: with --to FOLDER
 these are fetched."""
+_DOCTOR = """\
+Looks at what the jobs rest on, and tells of each finding what it is, why it matters and what to do.
+TOPIC is config, mounts, qbittorrent, sabnzbd, remote, arr or units; without one, all. arr looks at
+root folders, hard links (a real one is tried), categories, path mappings, Prowlarr's applications
+and FlareSolverr; and lets each app try one indexer of Prowlarr's, which searches its tracker: at
+most daily, unless arr is named. Nothing is changed. 3 with findings; 75 where something could not
+be looked at."""
+_REPAIR = """\
+Lets each app try one indexer of Prowlarr's. Where one fails, Prowlarr writes all of its indexers
+into its applications anew (ApplicationIndexerSync with forceSync), and they are tried again. With
+--dry-run nothing is written."""
 
 _EXIT = """\
 exit status:
@@ -83,6 +94,7 @@ first steps:
   mediapipe upload --dry-run       what would be uploaded, and what waits for what
   mediapipe cleanup --dry-run      what would be deleted, and why the rest is kept
   mediapipe status                 what ran when, and what is held up by what
+  mediapipe doctor                 is everything that the jobs rest on in order?
   mediapipe explain PATH           why is it still here, or what became of it?
   journalctl -fu 'qbt-*'           follow the jobs that systemd's timers start
 
@@ -143,6 +155,7 @@ def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
 def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
     words = {
         "status": ("what ran when, what is held up and by what, what is proven", _STATUS),
+        "doctor": ("what is wrong around the jobs, why it matters, what to do", _DOCTOR),
         "explain": ("all that is known of a file or torrent, and what becomes of it", _EXPLAIN),
         "history": ("what the jobs changed", _HISTORY),
         "restore": ("fetch deleted files back from B2", _RESTORE),
@@ -152,6 +165,7 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
         ),
     }
     parsers = {verb: _add_verb(verbs, verb, *about) for verb, about in words.items()}
+    parsers["doctor"].add_argument("topics", nargs="*", metavar="TOPIC", help="default: all")
     parsers["explain"].add_argument("subject", metavar="PATH|HASH|NAME")
     parsers["history"].add_argument("path", nargs="?", metavar="PATH", help="default: all")
     parsers["history"].add_argument(
@@ -169,6 +183,11 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
             _add_config(parser)
             shape = "object per line" if verb == "history" else "object"
             parser.add_argument("--json", action="store_true", help=f"answer as one JSON {shape}")
+    repair = verbs.add_parser("repair", help="mend what the doctor found")
+    repairs = repair.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    keys = _add_verb(repairs, "prowlarr-keys", "make Prowlarr write its key anew", _REPAIR)
+    _add_job_options(keys, "repair")
+    keys.set_defaults(verb="repair")
     wait = _add_verb(verbs, "wait-for", "wait until an app is ready", _WAIT_FOR)
     wait.add_argument("app", metavar="APP", help="what to wait for")
     wait.add_argument(

@@ -89,25 +89,37 @@ def arr(name: str, settings: ArrConfig, *, waiting: bool = False) -> Arr:
 
 
 @contextlib.contextmanager
-def apps(context: Context) -> Iterator[Callable[[str], ArrLibrary]]:
-    """Give what builds the library of `[arr.NAME]`, once each; how they did goes to the history.
+def arrs(context: Context, *, waiting: bool = False) -> Iterator[Callable[[str], Arr]]:
+    """Give what builds the client of `[arr.NAME]`, once each; how they did goes to the history.
 
     What it gives raises ConfigError where there can be none.
     """
     built: dict[str, Arr] = {}
 
     @functools.cache
-    def library(name: str) -> ArrLibrary:
-        from mediapipe.adapters.arr_library import Library
-
-        built[name] = arr(name, context.config.arr[name])
-        return Library(built[name])
+    def client(name: str) -> Arr:
+        built[name] = arr(name, context.config.arr[name], waiting=waiting)
+        return built[name]
 
     try:
-        yield library
+        yield client
     finally:
         for name, app in built.items():
             tallies.add(name, vars(app.counters), app.left_alone, context)
+
+
+@contextlib.contextmanager
+def apps(context: Context) -> Iterator[Callable[[str], ArrLibrary]]:
+    """Give the same as what tells of titles."""
+    with arrs(context) as client:
+
+        @functools.cache
+        def library(name: str) -> ArrLibrary:
+            from mediapipe.adapters.arr_library import Library
+
+            return Library(client(name))
+
+        yield library
 
 
 def mounted(context: Context) -> Mounted:

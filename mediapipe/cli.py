@@ -256,6 +256,13 @@ def _restore(options: Namespace, context: Context) -> Report:
     )
 
 
+def _repair(_options: Namespace, context: Context) -> Report:
+    from mediapipe.jobs import repair
+
+    with _building().arrs(context) as client:
+        return repair.run(context, client)
+
+
 def _building() -> ModuleType:
     """Import what builds the adapters, and with them the libraries: only when there is work."""
     return importlib.import_module("mediapipe.building")
@@ -273,6 +280,7 @@ _JOBS: dict[str, Callable[[Namespace, Context], Report]] = {
     "upload": _upload,
     "cleanup": _cleanup,
     "restore": _restore,
+    "repair": _repair,
 }
 _VERBS: dict[str, Callable[[Namespace], int]] = {
     **dict.fromkeys(_JOBS, _run_job),

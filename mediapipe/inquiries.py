@@ -210,6 +210,13 @@ def explain(options: Namespace) -> int:
     return 0
 
 
+def doctor(options: Namespace) -> int:
+    """Look at what the jobs rest on, as `examining` has it."""
+    from mediapipe import examining
+
+    return examining.doctor(options)
+
+
 def wait_for(options: Namespace) -> int:
     """Wait until an app is ready, as `waiting` has it."""
     from mediapipe import waiting
@@ -241,6 +248,7 @@ def _write(title: str, lines: Sequence[str]) -> None:
 
 VERBS: dict[str, Callable[[Namespace], int]] = {
     "config check": config_check,
+    "doctor": doctor,
     "explain": explain,
     "history": history,
     "lifecycle": lifecycle,

@@ -23,7 +23,7 @@ renaming hashing readback early sending extracting proving telling
 listing claims surroundings holdings judging confirming folders deletion removing
 clearing sources restoring step
 proofs abandoned companions unheld copies linking
-unmonitoring imports losses
+unmonitoring imports losses indexers
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
@@ -58,7 +58,9 @@ adapters.arr_library | adapters.arr config errors layout titles                 
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |
-tallies              |                                                          |
+tallies apps         |                                                          |
+doctor               |                                                          |
+doctor.*             | config disk.* errors indexers layout plan doctor.*       |
 building             | adapters.* errors latch config tallies units             |
 progress             | plan                                                     | rich
 report               | plan streams                                             |
@@ -70,6 +72,7 @@ explanation          | plan runner                                              
 verdicts             | explanation judging layout names plan                    |
 subjects             | explanation layout names errors records disk.*           |
 explain              | * jobs.*                                                 |
+examining            | * adapters.* doctor.*                                    |
 waiting              | * adapters.* disk.*                                      |
 inquiries            | * adapters.* disk.*                                      |
 cli                  | * . jobs.* adapters.* disk.*                             |

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from mediapipe import latch
+from mediapipe import latch, tallies
 from mediapipe.plan import clock, duration, human, shown
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mediapipe.history import History
     from mediapipe.latch import Backoff
     from mediapipe.records import Intent, Run, Wanted
+    from mediapipe.tallies import Tally
 
 _MINUTE = 60.0
 _WHAT = {
@@ -42,6 +43,8 @@ class Status:
     wanted: Sequence[Wanted]
     proven: tuple[int, int]
     """Files and bytes."""
+    apps: Sequence[Tally] = ()
+    """What the clients of the *arr apps met, over all runs."""
 
 
 def gather(
@@ -62,6 +65,7 @@ def gather(
         history.intents(),
         history.wanted(),
         history.proven(),
+        tallies.read(history),
     )
 
 
@@ -89,6 +93,18 @@ def as_json(status: Status) -> dict[str, object]:
             {"name": one.name, "hash": one.hash, "paths": list(one.paths)} for one in status.wanted
         ],
         "proven": {"files": status.proven[0], "bytes": status.proven[1]},
+        "apps": {
+            one.app: {
+                "calls": one.calls,
+                "retries": one.retries,
+                "rebuilds": one.rebuilds,
+                "trips": one.trips,
+                "circuit": "open" if one.is_open(status.now) else "closed",
+                "open_until": _stamp(one.open_until) if one.is_open(status.now) else None,
+                "last": _stamp(one.last),
+            }
+            for one in status.apps
+        },
     }
 
 
@@ -114,6 +130,16 @@ def as_text(status: Status) -> Iterator[str]:
     yield ""
     yield "proven to be on the remote"
     yield f"  {_count(files, 'file')}, {human(size)}"
+    if status.apps:
+        yield ""
+        yield "apps (what their clients met, over all runs)"
+    for app in status.apps:
+        left = f"left alone until {clock(app.open_until)}" if app.is_open(status.now) else "in use"
+        counts = ", ".join([
+            _count(app.calls, "call"), f"{app.retries:,} tried again",
+            _count(app.rebuilds, "new session"), f"{_count(app.trips, 'time')} left alone",
+        ])  # fmt: skip
+        yield f"  {app.app:<11} {left}; {counts}; last asked {_ago(app.last, status.now)}"
 
 
 def _job(job: str, run: Run | None, status: Status) -> Iterator[str]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mediapipe.runner import Context
 
 _EVENT = "app tally "
+_LONGEST = 3600.0
+"""Seconds that no app is left alone for: such a pause was made while the clock was wrong."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Tally:
     """Until when the last of them left it alone."""
     last: float = 0.0
     """When something was last asked of it."""
+
+    def is_open(self, now: float) -> bool:
+        """Whether nothing is sent to it now."""
+        return 0 < self.open_until - now <= _LONGEST
 
 
 def add(app: str, counted: Mapping[str, float], left_alone: float, context: Context) -> None:

@@ -23,6 +23,12 @@ JSON = {"Content-Type": "application/json; charset=utf-8"}
 HTML = {"Content-Type": "text/html"}
 LOGIN_PAGE = b"<!doctype html><title>Login</title>"
 _VERSIONS = {"sonarr": "v3", "radarr": "v3", "lidarr": "v1", "prowlarr": "v1"}
+_FAILURE = {
+    "propertyName": "", "errorMessage": "Unable to connect, invalid credentials",
+    "severity": "error", "isWarning": False,
+}  # fmt: skip
+_TELLING = ("sonarr", "radarr", "lidarr")
+"""Apps whose commands have a result; Prowlarr's have a status alone."""
 _EVENTS = {1: "grabbed", 3: "downloadFolderImported", 4: "downloadFailed"}
 
 Answer = tuple[int, "Mapping[str, str]", bytes]
@@ -56,6 +62,14 @@ class FakeArr:
         self.roots: list[str] = []
         self.items: dict[str, list[dict[str, Any]]] = {}
         """Resource → what it has of it."""
+        self.settings: dict[str, dict[str, Any]] = {}
+        """Path of a single resource → that."""
+        self.prowlarr: FakeArr | None = None
+        """Where its indexers ask."""
+        self.feeds: dict[str, FakeArr] = {}
+        """Of a Prowlarr: name of an application → the app."""
+        self.unreachable: set[str] = set()
+        """Names of applications that do not answer to their key."""
         self._config = config
         self._visitors: set[str] = set()
         self._let_go = threading.Event()
@@ -135,10 +149,12 @@ class FakeArr:
             case "POST", "command":
                 return 201, self._command(data)
             case "POST", "indexer/test":
-                return 200, "{}"
+                return self._test_indexer(data)
             case "POST", "indexer/testall":
-                failure = {"propertyName": "", "errorMessage": "no"}
-                return 400, [{"id": 1, "isValid": False, "validationFailures": [failure]}]
+                return 400, [{"id": 1, "isValid": False, "validationFailures": [_FAILURE]}]
+            case "POST", "applications/testall":
+                told = [self._test_application(one) for one in self.items["applications"]]
+                return (200 if all(one["isValid"] for one in told) else 400), told
             case "PUT", "episode/monitor" | "movie/editor":
                 return 202, self._monitor(path.partition("/")[0], data)
         return 404, {"message": "NotFound", "description": path}
@@ -149,6 +165,8 @@ class FakeArr:
         if path == "wanted/missing":
             wanted = self.items.get("album", [])
             return 200, {"page": 1, "pageSize": 10, "totalRecords": len(wanted), "records": wanted}
+        if path in self.settings:
+            return 200, self.settings[path]
         if path == "history":
             return 200, self._history(query)
         if path == "rootfolder":
@@ -181,9 +199,41 @@ class FakeArr:
     def _command(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Take every command; how it went is told later."""
         done = self.items.setdefault("command", [])
-        new = {"id": len(done) + 1, "name": data["name"], "body": data}
-        done.append({**new, "status": "completed", "result": "unsuccessful"})
-        return {**new, "status": "queued", "result": "unknown"}
+        new = {"id": len(done) + 1, "name": data["name"], "commandName": data["name"], "body": data}
+        result = "unsuccessful"
+        if data["name"] == "ApplicationIndexerSync":
+            result = "successful"
+            # without force a masked key passes for equal, and nothing is rewritten
+            for one in self.items["applications"] if data.get("forceSync") else ():
+                if one["syncLevel"] == "fullSync" and one["name"] in self.feeds:
+                    self.feeds[one["name"]].take_key(self.key)
+        done.append({**new, "status": "completed", **self._told(result)})
+        return {**new, "status": "queued", **self._told("unknown")}
+
+    def _told(self, result: str) -> dict[str, str]:
+        """Give how a command went, as far as this kind of app tells it."""
+        return {"result": result} if self.kind in _TELLING else {}
+
+    def take_key(self, key: str) -> None:
+        """Take the key with which its synced indexers ask from now on."""
+        for one in self.items["indexer"]:
+            for field in one["fields"]:
+                if field["name"] == "apiKey":
+                    field["value"] = key
+
+    def _test_indexer(self, data: Mapping[str, Any]) -> tuple[int, Any]:
+        """Let it search once; a masked key stands for the one that is stored."""
+        if self.prowlarr is None:
+            return 200, "{}"
+        stored = next(one for one in self.items["indexer"] if one["id"] == data["id"])
+        keys = [one["value"] for one in stored["fields"] if one["name"] == "apiKey"]
+        given = [one["value"] for one in data["fields"] if one["name"] == "apiKey"]
+        asks = keys if given == [MASK] else given
+        return (200, "{}") if asks == [self.prowlarr.key] else (400, [_FAILURE])
+
+    def _test_application(self, one: Mapping[str, Any]) -> dict[str, Any]:
+        good = one["name"] not in self.unreachable
+        return {"id": one["id"], "isValid": good, "validationFailures": [] if good else [_FAILURE]}
 
     def _monitor(self, resource: str, data: Mapping[str, Any]) -> list[dict[str, Any]]:
         wanted = data.get("episodeIds", data.get("movieIds"))

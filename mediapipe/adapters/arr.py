@@ -103,7 +103,7 @@ class Arr:
     def command(self, name: str, **fields: object) -> str:
         """Run a command to its end, at most `_LONGEST` seconds; raises where it does not succeed.
 
-        Every command is accepted; how it went is told later.
+        Every command is accepted; how it went is told later, by Prowlarr as a status alone.
         """
         with self._ours():
             data = {"name": name, **fields}

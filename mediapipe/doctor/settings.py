@@ -132,9 +132,8 @@ def _category(client: Mapping[str, Any], app: App, config: Config, found: Found)
     where = f"Settings, Download Clients, {who}, Category"
     if client["implementation"] == "QBittorrent":
         own = {one.category for one in _libraries(app, config).values() if one.category}
-        wanted = own or set(config.categories)
-        names = " or ".join(sorted(wanted))
-        if chosen not in wanted:
+        names = " or ".join(sorted(own))
+        if own and chosen not in own:
             told = f"the category {chosen!r}" if chosen else "no category"
             found(
                 f"it gives {told} to what it sends to {who}; {names} is configured",

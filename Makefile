@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python -m
 
 UNITS := $(wildcard systemd/*.service systemd/*.timer systemd/*.slice)
 # Not a pattern over all services: one that mounts something must not have a mount namespace.
-SANDBOXED := qbt-categories.service qbt-upload-b2.service qbt-cleanup.service
+SANDBOXED := qbt-categories.service qbt-upload-b2.service qbt-cleanup.service mediapipe-doctor.service
 UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 # File names in tests and media are UTF-8; a bare container has no locale at all.

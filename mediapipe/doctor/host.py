@@ -35,13 +35,6 @@ def examine_config(config: Config, notes: Notes) -> None:
                     "it may download again what cleanup deleted",
                     f"add [arr.{library.arr}] with url and api_key_file",
                 )
-            if library.category and library.category not in config.categories:
-                found(
-                    f"libraries.{name}.category is {library.category!r}, which is not in "
-                    "[categories]",
-                    "downloads of that category are not told from others",
-                    "add it to [categories], with its save path",
-                )
     with notes.looking("config", "secrets") as found:
         for key, file in _secrets(config):
             _secret(key, file, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sqlite3
 from typing import TYPE_CHECKING
 
 from mediapipe import latch, tallies
@@ -105,7 +106,8 @@ def arrs(context: Context, *, waiting: bool = False) -> Iterator[Callable[[str],
         yield client
     finally:
         for name, app in built.items():
-            tallies.add(name, vars(app.counters), app.left_alone, context)
+            with contextlib.suppress(sqlite3.Error):  # what was done has to be reported first
+                tallies.add(name, vars(app.counters), app.left_alone, context)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mediapipe import building, latch
 from mediapipe.config_load import load
 from mediapipe.doctor import findings, host, probe, prowlarr, services, settings, units
-from mediapipe.errors import LoginRefused, MediapipeError, Unavailable, UsageError
+from mediapipe.errors import MediapipeError, Unavailable, UsageError
 from mediapipe.history import copy_history, open_history
 from mediapipe.log import Log
 from mediapipe.owner import become_owner
@@ -66,6 +66,8 @@ def doctor(options: Namespace) -> int:
         for topic, examine in _TOPICS.items():
             if not options.topics or topic in options.topics:
                 examine(visit)
+        for error in notes.refused:
+            latch.note(error, "doctor", context, path)
     _show("")
     if options.json:
         sys.stdout.write(json.dumps(findings.as_json(notes)) + "\n")
@@ -102,12 +104,8 @@ def _qbittorrent(visit: _Visit) -> None:
     def client() -> TorrentClient:
         table = context.config.qbittorrent
         _demand_secret(table.password_file if table.username else table.api_key_file)
-        try:
-            built = building.qbittorrent(context, "doctor", context.path)
-            built.wait(0)
-        except LoginRefused as error:
-            latch.note(error, "doctor", context, context.path)
-            raise
+        built = building.qbittorrent(context, "doctor", context.path)
+        built.wait(0)
         return built
 
     services.examine_qbittorrent(client, context.config, visit.notes)

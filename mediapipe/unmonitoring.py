@@ -74,7 +74,7 @@ def why_waits(candidate: Candidate, answers: Mapping[str, Answer], rules: Rules)
 def first(steps: Sequence[Delete], answers: Mapping[str, Answer]) -> list[Delete]:
     """Put what keeps the apps from fetching it again before the steps of a candidate."""
     found = []
-    for one in steps:
+    for one in steps if answers else ():
         answer = answers.get(one.path) if one.kind == "delete-link" else None
         if answer and answer.title and answer.title.fetched_again:
             why = f"{answer.app} would fetch {shown(answer.title.name)} again"
@@ -92,7 +92,9 @@ def unmonitor(answer: Answer, apps: Apps) -> None:
 
 
 def _names(candidate: Candidate) -> Iterator[str]:
-    for holding in candidate.holdings:
+    """Give the names that may go; markers, and what lies beside a film, are in no app."""
+    asked = candidate.kind not in ("markers", "beside")
+    for holding in candidate.holdings if asked else ():
         if holding.file is not None:
             yield from holding.names
 

@@ -6,11 +6,20 @@ import contextlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from mediapipe.errors import EXIT_STATUS, ActionFailed, ConfigError, Unavailable
+from mediapipe.errors import (
+    EXIT_STATUS,
+    ActionFailed,
+    ConfigError,
+    LoginRefused,
+    MediapipeError,
+    Unavailable,
+)
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_NOT_OURS = "who runs this may not look there"
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,8 @@ class Notes:
     unknown: list[Unknown] = field(default_factory=list)
     well: list[tuple[str, str]] = field(default_factory=list)
     """Topic and subject of what was looked at, and is as it should be."""
+    refused: list[LoginRefused] = field(default_factory=list)
+    """Secrets that were refused: they must not be sent again."""
     show: Callable[[str], None] = lambda _subject: None
     """Is told what is looked at now."""
 
@@ -59,16 +70,15 @@ class Notes:
 
         try:
             yield found
-        except Unavailable as error:
-            self.unknown.append(Unknown(topic, subject, str(error), error.hint))
-        except ConfigError as error:
-            found(str(error), "nothing that needs it can work", error.hint)
-        except ActionFailed as error:
-            found(str(error), "the jobs would meet the same", "see its own log")
-        except OSError as error:
-            words = f"{error.filename or subject}: {error.strerror}"
-            self.unknown.append(Unknown(topic, subject, words, "who runs this may not look there"))
+        except (ConfigError, ActionFailed) as error:
+            if isinstance(error, LoginRefused):
+                self.refused.append(error)
+            found(str(error), "nothing that needs it can work", _hint(error, "see its own log"))
+        except (Unavailable, OSError) as error:
+            self.unknown.append(Unknown(topic, subject, _words(error), _hint(error, _NOT_OURS)))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if topic != "arr":  # there alone it is somebody else's answer that is read
+                raise
             words = f"an answer of another shape ({type(error).__name__}: {error})"
             self.unknown.append(Unknown(topic, subject, words, "is its version one that we know?"))
         else:
@@ -86,6 +96,16 @@ class Notes:
         if self.findings:
             return EXIT_STATUS["partial"]
         return EXIT_STATUS["unavailable"] if self.unknown else EXIT_STATUS["done"]
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return ": ".join(str(one) for one in (error.filename, error.strerror or error) if one)
+    return str(error)
+
+
+def _hint(error: Exception, otherwise: str) -> str:
+    return error.hint if isinstance(error, MediapipeError) else otherwise
 
 
 def as_json(notes: Notes) -> dict[str, object]:

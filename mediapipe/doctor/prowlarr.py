@@ -23,18 +23,19 @@ def examine(
 
     `asked`: an indexer is tried whenever that was last.
     """
+    fed: list[App] = []
     with notes.looking("arr", f"{prowlarr.name}: applications") as found:
-        _applications(prowlarr, apps, found)
+        fed = _applications(prowlarr, apps, found)
     with notes.looking("arr", f"{prowlarr.name}: FlareSolverr") as found:
         _proxies(prowlarr, found)
-    for app in apps:
+    for app in fed:
         with notes.looking("arr", f"{app.name}: key of {prowlarr.name}") as found:
             trial = tried(app, history, now, asked=asked)
             if not trial.indexer:
                 found(
                     f"no indexer of {prowlarr.name}'s is in {app.name}",
                     "it finds nothing to download",
-                    f"add {app.name} to {prowlarr.name} (Settings, Apps), and indexers to that",
+                    f"add indexers to {prowlarr.name}, and let it sync (Settings, Apps)",
                 )
             elif trial.trouble:
                 found(
@@ -46,10 +47,12 @@ def examine(
                 )
 
 
-def _applications(prowlarr: App, apps: Sequence[App], found: Found) -> None:
+def _applications(prowlarr: App, apps: Sequence[App], found: Found) -> list[App]:
+    """Give the apps that it feeds."""
     known = prowlarr.list("applications")
+    kinds = {str(one["implementation"]).casefold() for one in known}
     for app in apps:
-        if not any(str(one["implementation"]).casefold() == app.kind for one in known):
+        if app.kind not in kinds:
             found(
                 f"it has no application {app.kind.title()}",
                 f"{app.name} gets none of its indexers",
@@ -79,6 +82,7 @@ def _applications(prowlarr: App, apps: Sequence[App], found: Found) -> None:
                 "they do not reach each other, or a key is wrong: indexers are not synced",
                 "Settings, Apps: mend the address or the API key there",
             )
+    return [app for app in apps if app.kind in kinds]
 
 
 def _proxies(prowlarr: App, found: Found) -> None:

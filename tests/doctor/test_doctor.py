@@ -314,3 +314,19 @@ def test_a_disk_that_is_full(host: Host, monkeypatch: pytest.MonkeyPatch) -> Non
     history.close()
     assert len(notes.findings) == 3
     assert "its disk has" in notes.findings[0].what
+
+
+@real
+def test_a_refused_login_is_sent_once_and_never_again(box: Box, locked: QbittorrentServer) -> None:
+    password = box.folder / "password"
+    password.write_text("wrong")
+    password.chmod(0o600)
+    box.qbittorrent_url = locked.url
+    box.write_config(qbittorrent={"username": "admin", "password_file": str(password)})
+    told = answer(box, "doctor", "qbittorrent", status=3)
+    assert "refuses the login" in whats(told)[0]
+    told = answer(box, "doctor", "qbittorrent", status=3)  # it bans an address after five
+    assert "nothing was sent this time" in whats(told)[0]
+    password.write_text("correct horse")
+    told = answer(box, "doctor", "qbittorrent", status=3)  # it lets us in, and has no categories
+    assert whats(told) == ["it has no category tv-sonarr", "it has no category radarr"]

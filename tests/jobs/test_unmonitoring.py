@@ -341,3 +341,34 @@ def test_what_the_client_met_is_counted_over_the_runs(host: Host) -> None:
     assert (tally.app, tally.calls, tally.retries, tally.rebuilds) == ("sonarr", 6, 4, 2)
     assert (tally.trips, tally.open_until, tally.last) == (1, host.now + 60, host.now)
     json.dumps(vars(tally))
+
+
+def test_a_marker_whose_item_is_gone_is_no_question_for_the_app(
+    host: Host, sonarr: FakeArr
+) -> None:
+    link = host.write(host.tv / "Show/e1.mkv")
+    host.torrent("Other", host.write(host.downloads / "tv/other.mkv"), seeding_time=1)
+    host.upload()
+    link.unlink()
+    for _ in range(3):
+        host.later(2 * 86400)
+        host.cleanup()
+    assert host.names(host.tv) == set()
+    assert sonarr.asked == []
+
+
+def test_media_without_a_torrent_are_asked_about_too(host: Host, sonarr: FakeArr) -> None:
+    link = host.write(host.tv / "Show/e1.mkv")
+    sonarr.items["episodefile"].append({"id": 1, "seriesId": 1, "path": str(link)})
+    sonarr.items["episode"].append(
+        {"id": 101, "seriesId": 1, "episodeFileId": 1, "monitored": True}
+    )
+    host.library("tv", without_torrent=Seconds(60))
+    host.torrent("Other", host.write(host.downloads / "tv/other.mkv"), seeding_time=1)
+    host.upload()
+    for _ in range(3):
+        host.later(2 * 3600)
+        report = host.cleanup()
+    assert not link.exists()
+    assert switches(sonarr, "episode") == {101: False}
+    assert report.outcome == "done"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _KINDS = ("sonarr", "radarr", "lidarr", "prowlarr")
 _LONGEST, _LOOK_EVERY = 300.0, 0.5
 """Seconds that a command may take, and between two looks at it."""
+_TRIAL = 120
+"""Seconds that an app may take to try a provider."""
 
 
 class Arr:
@@ -53,6 +56,8 @@ class Arr:
             patience = Patience(timeout, tries=1, trips_after=sys.maxsize)
         known = cast("Literal['sonarr', 'radarr', 'lidarr', 'prowlarr']", kind)
         self._client = ResilientArr(known, config.url, Path(key), patience)
+        patient = Patience(max(timeout, _TRIAL), tries=1, trips_after=sys.maxsize)
+        self._slow = partial(ResilientArr, known, config.url, Path(key), patient)
 
     @property
     def kind(self) -> str:
@@ -90,10 +95,13 @@ class Arr:
             return found
 
     def test(self, path: str, resource: object = None) -> tuple[dict[str, Any], ...]:
-        """Let it try one of its own providers, or all of a kind; gives what fails, in its words."""
+        """Let it try one of its own providers, or all of a kind; gives what it says of them.
+
+        It searches for that, through Prowlarr and perhaps a browser, so it has longer than usual.
+        """
         with self._ours():
             try:
-                found = self._client.request("POST", path, object, data=resource)
+                found = self._slow().request("POST", path, object, data=resource)
             except ArrRejected as error:
                 if not isinstance(error.body, list):
                     raise

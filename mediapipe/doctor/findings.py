@@ -19,7 +19,7 @@ from mediapipe.plan import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_NOT_OURS = "who runs this may not look there"
+_NOT_OURS = "is it there, and may who runs this look at it?"
 
 
 @dataclass(frozen=True)

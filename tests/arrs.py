@@ -204,7 +204,7 @@ class FakeArr:
         if data["name"] == "ApplicationIndexerSync":
             result = "successful"
             # without force a masked key passes for equal, and nothing is rewritten
-            for one in self.items["applications"] if data.get("forceSync") else ():
+            for one in self.items.get("applications", ()) if data.get("forceSync") else ():
                 if one["syncLevel"] == "fullSync" and one["name"] in self.feeds:
                     self.feeds[one["name"]].take_key(self.key)
         done.append({**new, "status": "completed", **self._told(result)})

@@ -97,8 +97,9 @@ def main() -> None:
         assert not any(root.trouble for root in layout.survey(roots, history))
         rules = Rules.of(config)
         world = cleanup.scan(
-            context, rules, services, lambda: services, cleanup.Options(), lambda _: {}
-        )
+            context, rules, services, lambda: services, cleanup.Options(), lambda _: {},
+            services, services,
+        )  # fmt: skip
         plan = cleanup.plan(world, rules, force=True)
     removed = sum(action.kind == "remove-torrent" for action in plan.actions)
     told = {"apart": services.seconds, "asked": services.asked, "removed": removed}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import sqlite3
 from typing import TYPE_CHECKING
 
-from mediapipe import latch
+from mediapipe import app_tallies, latch
 from mediapipe.adapters.archives import Unarchiver
 from mediapipe.adapters.jellyfin import Jellyfin
 from mediapipe.adapters.mounted import Mounted
@@ -15,12 +17,15 @@ from mediapipe.adapters.sabnzbd import Sabnzbd
 from mediapipe.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from mediapipe.adapters.arr import Arr
     from mediapipe.adapters.arr_import import ArrImport
     from mediapipe.adapters.qbittorrent import Qbittorrent
     from mediapipe.config import ArrConfig, JellyfinConfig, SabnzbdConfig
     from mediapipe.ports import Listener
     from mediapipe.runner import Context
+    from mediapipe.titles import ArrLibrary
     from mediapipe.units import SecretFile
 
 
@@ -98,6 +103,41 @@ def importer(context: Context, name: str) -> ArrImport:
     from mediapipe.adapters.arr_import import ArrImport
 
     return ArrImport(arr(name, context.config.arr[name]))
+
+
+@contextlib.contextmanager
+def arrs(context: Context, *, waiting: bool = False) -> Iterator[Callable[[str], Arr]]:
+    """Give what builds the client of `[arr.NAME]`, once each; how they did goes to the history.
+
+    What it gives raises ConfigError where there can be none.
+    """
+    built: dict[str, Arr] = {}
+
+    @functools.cache
+    def client(name: str) -> Arr:
+        built[name] = arr(name, context.config.arr[name], waiting=waiting)
+        return built[name]
+
+    try:
+        yield client
+    finally:
+        for name, app in built.items():
+            with contextlib.suppress(sqlite3.Error):  # what was done has to be reported first
+                app_tallies.add(name, vars(app.counters), app.left_alone, context)
+
+
+@contextlib.contextmanager
+def apps(context: Context) -> Iterator[Callable[[str], ArrLibrary]]:
+    """Give the same as what tells of titles."""
+    with arrs(context) as client:
+
+        @functools.cache
+        def library(name: str) -> ArrLibrary:
+            from mediapipe.adapters.arr_library import Library
+
+            return Library(client(name))
+
+        yield library
 
 
 def mounted(context: Context) -> Mounted:

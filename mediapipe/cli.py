@@ -245,13 +245,16 @@ def _cleanup(options: Namespace, context: Context) -> Report:
     from mediapipe.jobs import cleanup
 
     path = find(options.config)
-    return cleanup.run(
-        context,
-        _building().qbittorrent(context, options.verb, path),
-        functools.cache(lambda: _building().rclone(context, options.verb, path)),
-        cleanup.Options(options.force, options.accept_loss, options.orphans_now),
-        lambda paths: _building().mounted(context).read_ends(paths),
-    )
+    with _building().apps(context) as apps:
+        return cleanup.run(
+            context,
+            _building().qbittorrent(context, options.verb, path),
+            functools.cache(lambda: _building().rclone(context, options.verb, path)),
+            cleanup.Options(options.force, options.accept_loss, options.orphans_now),
+            lambda paths: _building().mounted(context).read_ends(paths),
+            apps,
+            lambda: _building().unarchiver(),
+        )
 
 
 def _postprocess(options: Namespace, context: Context) -> Report:
@@ -278,6 +281,13 @@ def _restore(options: Namespace, context: Context) -> Report:
     )
 
 
+def _repair(_options: Namespace, context: Context) -> Report:
+    from mediapipe.jobs import repair
+
+    with _building().arrs(context) as client:
+        return repair.run(context, client)
+
+
 def _building() -> ModuleType:
     """Import what builds the adapters, and with them the libraries: only when there is work."""
     return importlib.import_module("mediapipe.building")
@@ -298,6 +308,7 @@ _JOBS: dict[str, Callable[[Namespace, Context], Report]] = {
     "cleanup": _cleanup,
     "restore": _restore,
     "postprocess": _postprocess,
+    "repair": _repair,
 }
 _VERBS: dict[str, Callable[[Namespace], int]] = {
     **dict.fromkeys(_JOBS, _run_job),

@@ -195,6 +195,7 @@ def explain(options: Namespace) -> int:
     with (
         opened(state, "upload", dry_run=True) as first,
         opened(state, "cleanup", dry_run=True) as second,
+        contextlib.ExitStack() as open_,
     ):
         one, other = (
             Context(config, history, tell, watcher(tell, 30.0), state, now, True, path)
@@ -206,6 +207,8 @@ def explain(options: Namespace) -> int:
             lambda: building.qbittorrent(other, "cleanup", path),
             functools.cache(lambda: building.rclone(other, "cleanup", path)),
             lambda paths: building.mounted(other).read_ends(paths),
+            open_.enter_context(building.apps(other)),
+            building.unarchiver,
         )
     if options.json:
         sys.stdout.write(json.dumps(explanation.as_json(told)) + "\n")
@@ -219,6 +222,13 @@ def logs(options: Namespace) -> int:
     from mediapipe import logs
 
     return logs.logs(options)
+
+
+def doctor(options: Namespace) -> int:
+    """Look at what the jobs rest on, as `examining` has it."""
+    from mediapipe import examining
+
+    return examining.doctor(options)
 
 
 def wait_for(options: Namespace) -> int:
@@ -280,6 +290,7 @@ def _write(title: str, lines: Sequence[str]) -> None:
 VERBS: dict[str, Callable[[Namespace], int]] = {
     "alert": alert,
     "config check": config_check,
+    "doctor": doctor,
     "explain": explain,
     "history": history,
     "lifecycle": lifecycle,

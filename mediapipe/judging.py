@@ -116,23 +116,6 @@ def why_unsure(holding: Holding, candidate: Candidate, rules: Rules) -> str:
         )
     if not holding.finished and not holding.wanted:
         return "" if file.links == 1 else "it is unselected, and has several names"
-    for name in holding.names:
-        if reason := _why_link_stays(name, rules):
-            return reason
-    return ""
-
-
-def _why_link_stays(name: str, rules: Rules) -> str:
-    """Tell why a library link cannot be dealt with yet (a later release brings it)."""
-    found = rules.library_holding(name)
-    if found is None:
-        return ""
-    library = found[1]
-    if library.after_delete == "delete" and library.arr in rules.config.arr:
-        return (
-            f"{library.arr} would fetch it again, and unmonitoring is not possible yet; leave "
-            f"[arr.{library.arr}] out to delete all the same"
-        )
     return ""
 
 

@@ -6,12 +6,13 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mediapipe import latch, usenet_status
+from mediapipe import app_tallies, latch, usenet_status
 from mediapipe.plan import clock, duration, human, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from mediapipe.app_tallies import AppTally
     from mediapipe.history import History
     from mediapipe.latch import Backoff
     from mediapipe.records import Intent, Run, Tally, Wanted
@@ -50,6 +51,8 @@ class Status:
     """Downloads that no torrent holds and nothing proves."""
     usenet: Mapping[str, Any] = field(default_factory=dict)
     """What the last run of postprocess saw; empty where there was none."""
+    apps: Sequence[AppTally] = ()
+    """What the clients of the *arr apps met, over all runs."""
 
 
 def gather(
@@ -73,6 +76,7 @@ def gather(
         history.tallies("library"),
         history.tallies("unproven"),
         usenet=history.noted("postprocess"),
+        apps=app_tallies.read(history),
     )
 
 
@@ -113,6 +117,18 @@ def as_json(status: Status) -> dict[str, object]:
         "unproven": [
             {"path": one.subject, "files": one.files, "bytes": one.size} for one in status.unproven
         ],
+        "apps": {
+            one.app: {
+                "calls": one.calls,
+                "retries": one.retries,
+                "rebuilds": one.rebuilds,
+                "trips": one.trips,
+                "circuit": "open" if one.is_open(status.now) else "closed",
+                "open_until": _stamp(one.open_until) if one.is_open(status.now) else None,
+                "last": _stamp(one.last),
+            }
+            for one in status.apps
+        },
     }
 
 
@@ -140,6 +156,16 @@ def as_text(status: Status) -> Iterator[str]:
     yield f"  {_count(files, 'file')}, {human(size)}"
     yield from usenet_status.as_text(status.usenet, status.now)
     yield from _without_torrent(status)
+    if status.apps:
+        yield ""
+        yield "apps (what their clients met, over all runs)"
+    for app in status.apps:
+        left = f"left alone until {clock(app.open_until)}" if app.is_open(status.now) else "in use"
+        counts = ", ".join([
+            _count(app.calls, "call"), f"{app.retries:,} tried again",
+            _count(app.rebuilds, "new session"), f"{_count(app.trips, 'time')} left alone",
+        ])  # fmt: skip
+        yield f"  {app.app:<11} {left}; {counts}; last asked {_ago(app.last, status.now)}"
 
 
 def _job(job: str, run: Run | None, status: Status) -> Iterator[str]:

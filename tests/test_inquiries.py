@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mediapipe import latch
+from mediapipe import app_tallies, latch
 from mediapipe.config_load import load
 from mediapipe.errors import CapReached, LoginRefused
 from mediapipe.history import open_history
@@ -86,6 +86,7 @@ def test_before_the_first_run_there_is_nothing_to_tell(box: Box) -> None:
         "held_up": [], "deletions_begun": [], "wanted": [], "proven": {"files": 0, "bytes": 0},
         "usenet": None,
         "without_torrent": [], "unproven": [],
+        "apps": {},
     }  # fmt: skip
     assert shown.count("no run yet") == 4
     assert not box.state.exists()
@@ -174,6 +175,24 @@ def test_status_for_programs(box: Box) -> None:
     ]
     assert told["unproven"][0] == {"path": "/d/\udcff", "files": 1, "bytes": 22}
     assert len(told["unproven"]) == 22
+
+
+def test_status_tells_of_the_apps(box: Box) -> None:
+    now = time.time()
+    with contextlib.closing(open_history(str(box.state))) as history:
+        config, tell = load(str(box.config_path)), Log("test", verbose=False)
+        context = Context(config, history, tell, FakeWatcher(), "", now, False, "config")
+        counted = {"calls": 9, "retries": 4, "rebuilds": 2, "trips": 1}
+        app_tallies.add("sonarr", counted, 60.0, context)
+        app_tallies.add("radarr", {**counted, "trips": 0}, 0.0, context)
+    told = answer(box, "status")["apps"]
+    assert told["sonarr"] == {
+        **counted, "circuit": "open", "open_until": stamp(now + 60), "last": stamp(now),
+    }  # fmt: skip
+    assert (told["radarr"]["circuit"], told["radarr"]["open_until"]) == ("closed", None)
+    text = ask(box, "status").stdout
+    assert f"sonarr      left alone until {clock(now + 60)}; 9 calls, 4 tried again" in text
+    assert "radarr      in use; 9 calls, 4 tried again, 2 new sessions, 0 times" in text
 
 
 def stamp(moment: float) -> str:

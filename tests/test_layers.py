@@ -24,6 +24,7 @@ listing claims surroundings holdings judging confirming folders deletion removin
 clearing sources restoring step
 proofs abandoned companions unheld copies linking rules settling placing moving
 shapes remains finished delivering usenet spool
+unmonitoring imports losses indexers
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
@@ -50,7 +51,7 @@ archives judging     | layout names plan records                                
 removing settling    | CRAFT audit disk.* errors plan runner                      |
 clearing             | audit layout plan errors                                 |
 renaming             | audit layout disk.* errors                               |
-CRAFT    | . CRAFT facts layout names places runner plan ports disk.* config errors history records|
+CRAFT |. CRAFT facts layout names places runner plan ports disk.* config errors history records titles|
 jobs                 |                                                          |
 jobs.categories      | plan runner errors                                       |
 jobs.*               | CRAFT layout names runner plan ports disk.* config errors history records |
@@ -67,7 +68,10 @@ adapters.inotify     | disk.*                                                   
 adapters.*           | bucket ports config errors layout plan units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
 latch                | errors history plan records                              |
-building             | adapters.* errors latch config units                     |
+app_tallies apps     |                                                          |
+doctor               |                                                          |
+doctor.*             | config disk.* errors indexers layout plan doctor.*       |
+building             | adapters.* app_tallies errors latch config units         |
 progress             | plan                                                     | rich
 report               | plan streams                                             |
 log                  | streams                                                  | structlog
@@ -77,13 +81,14 @@ logs                 | adapters.process errors                                  
 mount_arguments      |                                                          |
 arguments            | . descriptions errors logs mount_arguments units         |
 usenet_status        | plan                                                     |
-status               | latch plan usenet_status                                 |
+status               | app_tallies latch plan usenet_status                      |
 explanation          | plan runner                                              |
 verdicts             | explanation judging layout names plan                    |
 subjects             | explanation layout names errors records disk.*           |
 explain              | * jobs.*                                                 |
 addresses            | config errors layout                                     |
 mounting remote_listing cached warming | * adapters.* disk.*                    |
+examining            | * adapters.* doctor.*                                    |
 waiting              | * adapters.* disk.*                                      |
 watch alert          | * adapters.* disk.*                                      |
 alerts               | plan records                                             |

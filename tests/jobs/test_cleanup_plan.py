@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mediapipe import audit
-from mediapipe.config import ArrConfig, CleanupCategory
+from mediapipe.config import CleanupCategory
 from mediapipe.disk import marker
 from mediapipe.disk.index import File
 from mediapipe.errors import ActionFailed, ConfigError, Refused, Unavailable
@@ -23,7 +23,7 @@ from mediapipe.plan import clock
 from mediapipe.ports import RemoteObject, Torrent
 from mediapipe.records import Proof, Proven
 from mediapipe.rules import Rules
-from mediapipe.units import Seconds, SecretFile
+from mediapipe.units import Seconds
 from tests.crashes import deaths
 from tests.hosts import HOUR, WEEK, Host, contents, reasons, sha1, snapshot, statuses
 
@@ -178,19 +178,6 @@ def test_an_orphan_waits_for_its_grace_and_for_every_torrent(host: Host, rules: 
 def test_a_name_elsewhere_may_be_ignored(host: Host) -> None:
     host.configure("cleanup", links_elsewhere="ignore")
     assert why_keep(candidate(host, holding(host, links=3)), Rules.of(host.config)) == ""
-
-
-def test_library_rules_that_are_still_to_come_keep(host: Host) -> None:
-    link = f"{host.tv}/Show/a.mkv"
-    linked = holding(host, links=2, names=(f"{host.downloads}/tv/T/a.mkv", link))
-    assert why_keep(candidate(host, linked), Rules.of(host.config)) == ""
-    table = {"sonarr": ArrConfig("http://127.0.0.1:8989", SecretFile("key"))}
-    host.config = replace(host.config, arr=table)
-    assert why_keep(candidate(host, linked), Rules.of(host.config)).startswith(
-        "a.mkv: sonarr would fetch it again"
-    )
-    host.library("tv", after_delete="keep")
-    assert why_keep(candidate(host, linked), Rules.of(host.config)) == ""
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -355,11 +356,25 @@ def test_a_job_is_not_dropped_for_itself(here: Path, tmp_path: Path) -> None:
         for one in (source, single):
             fails(ActionFailed, one, pool / one.name, "the same folder")
             fails(ActionFailed, pool / one.name, one, "the same folder")
+        # nor where the note of an earlier move says that it lies there
+        write(source / NOTE, json.dumps({"moved_to": str(pool / "X")}).encode())
+        fails(ActionFailed, source, pool / "X", "was moved before")
+        (source / NOTE).unlink()
+    os.utime(source, ns=(0, 1_400_000_000_000_000_001))
     after = snapshot(here)
     assert after.keys() == seen.keys()
     assert {name: facts for name, facts in after.items() if name != b"."} == {
         name: facts for name, facts in seen.items() if name != b"."
     }
+
+
+def test_what_could_only_be_copied_is_not_begun(here: Path, other: Path, tmp_path: Path) -> None:
+    job(here)
+    stages: list[Stage] = []
+    with mounted(tmp_path / "fixed", "-o", "bind,ro", here) as fixed:
+        words = (str(fixed), "may not be written to", "ReadWritePaths")
+        fails(ActionFailed, fixed / "X", other / "X", *words, journal=stages.append)
+    assert (names(here), names(other), stages) == ({"X"}, set(), [])
 
 
 def test_two_mounts_of_one_file_system_are_named_and_not_copied_over(

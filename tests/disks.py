@@ -45,6 +45,22 @@ def tmpfs(point: Path, size: str = "64m") -> contextlib.AbstractContextManager[P
 
 
 @contextlib.contextmanager
+def destination(folder: Path, kind: str) -> Iterator[Path]:
+    """A folder on the "same" file system or on an "other" one."""
+    point = folder / "usenet"
+    if kind == "same":
+        point.mkdir()
+        yield point
+    else:
+        with tmpfs(point):
+            yield point
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@contextlib.contextmanager
 def image(point: Path, kind: str, megabytes: int) -> Iterator[Path]:
     """A file system in a file."""
     file = point.with_name(f"{point.name}.img")

@@ -15,7 +15,7 @@ import pytest
 from mediapipe.disk.removal import NOTE
 from mediapipe.errors import ActionFailed, ConfigError, Stale, Stopped, Unavailable
 from mediapipe.moving import Moved, Stage, move
-from tests.disks import image, mounted, snapshot, tmpfs, write
+from tests.disks import destination, image, mounted, names, snapshot, tmpfs, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,19 +33,14 @@ def here(tmp_path: Path) -> Path:
 @pytest.fixture(params=["same", "other"])
 def there(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A destination on the same file system, and one on another."""
-    point = tmp_path / "usenet"
-    if request.param == "same":
-        point.mkdir()
+    with destination(tmp_path, request.param) as point:
         yield point
-    else:
-        with tmpfs(point):
-            yield point
 
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Path]:
     """A destination on another file system."""
-    with tmpfs(tmp_path / "usenet") as point:
+    with destination(tmp_path, "other") as point:
         yield point
 
 
@@ -58,10 +53,6 @@ def job(folder: Path, name: str = "X") -> Path:
     for path in (top / "Subs" / "de", top / "Subs", top / "Sample", top):
         os.utime(path, ns=(0, 1_400_000_000_000_000_001))
     return top
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def fails(

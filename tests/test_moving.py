@@ -15,7 +15,7 @@ import pytest
 from mediapipe.disk.removal import NOTE
 from mediapipe.errors import ActionFailed, ConfigError, Stale, Stopped, Unavailable
 from mediapipe.moving import Moved, Stage, move
-from tests.disks import destination, image, mounted, names, snapshot, tmpfs, write
+from tests.disks import destination, fuse, image, mounted, names, snapshot, tmpfs, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,6 +180,24 @@ def test_between_two_volumes_of_btrfs_no_byte_is_copied(tmp_path: Path) -> None:
         os.sync()
         after = os.statvfs(disk)
         assert (before.f_bfree - after.f_bfree) * before.f_frsize < 8 * MIB
+
+
+@pytest.mark.real
+def test_onto_a_file_system_in_user_space(here: Path, tmp_path: Path) -> None:
+    with fuse(tmp_path) as other:
+        source = job(here)
+        content = {name: facts[2:] for name, facts in snapshot(source).items()}
+        assert move(source, other / "X").how == "copied"
+        write(here / "film.mkv", b"film")
+        assert move(here / "film.mkv", other / "film.mkv").how == "copied"
+        write(here / "film.mkv", b"another film")
+        assert move(here / "film.mkv", other / "film.mkv").path == other / "film.1.mkv"
+        assert move(other / "X", other / "Y").how == "renamed"
+        write(here / "Y" / "film.mkv")
+        assert move(here / "Y", other / "Y").path == other / "Y.1"
+        assert {name: facts[2:] for name, facts in snapshot(other / "Y").items()} == content
+        assert (other / "film.mkv").read_bytes() == b"film"
+        assert (names(here), names(other)) == (set(), {"Y", "Y.1", "film.mkv", "film.1.mkv"})
 
 
 def test_nothing_runs_as_its_former_owner(here: Path, other: Path) -> None:

@@ -155,7 +155,7 @@ def same(folder: Path, sizes: Sizes, rounds: int) -> Iterator[Row]:
         def next_to_nothing() -> float:
             return float(small.ours(verify=True)["seconds"])
 
-        mine, other = interleaved(2 * rounds + 1, ours, next_to_nothing)
+        mine, other = interleaved(6 * rounds + 1, ours, next_to_nothing)
         yield against(what, mine, other, f"{sizes.volumes} × {human(1000)}", 2.0)
         yield bytes_written(what, moves, sizes.volumes * sizes.volume)
 

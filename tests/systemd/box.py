@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # The machine has a network of its own, so that its ports are nobody else's.
 B2_PORT, QBITTORRENT_PORT, PEER_PORT = 9100, 8080, 9102
+PYTHON = "/usr/local/lib/mediapipe/bin/python"
+"""The interpreter that was installed: the user of the units can run it, in their sandbox too."""
 TV, COMPLETED = "/srv/media/library/tv", "/srv/media/completed"
 SHOW = f"{TV}/Show/S01E01.mkv"
 
@@ -141,4 +143,4 @@ class MediaBox:
 
     def _b2_answers(self) -> bool:
         probe = f"import socket; socket.create_connection(('127.0.0.1', {B2_PORT}))"
-        return self.machine.run("/usr/bin/python3", "-c", probe, status=None).returncode == 0
+        return self.machine.run(PYTHON, "-c", probe, status=None).returncode == 0

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tests.machine import CHECKOUT
-from tests.systemd.box import COMPLETED, TV
+from tests.systemd.box import COMPLETED, PYTHON, TV
 
 if TYPE_CHECKING:
     from tests.systemd.box import MediaBox
@@ -72,7 +72,7 @@ def told_from_inside(box: MediaBox, unit: str) -> dict[str, Any]:
     box.machine.drop_in(
         unit,
         "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nExecStartPre=\nExecStart=\n"
-        "ExecStart=/usr/bin/python3 -B /srv/probe.py\n",
+        f"ExecStart={PYTHON} -B /srv/probe.py\n",
     )
     box.machine.run("touch", "/tmp/of-somebody-else")
     box.start(unit)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.machine import CHECKOUT
-from tests.systemd.box import COMPLETED, TV
+from tests.systemd.box import COMPLETED, PYTHON, TV
 from tests.systemd.probe import SANDBOXED, allowed, told_from_inside
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def test_it_may_link_and_rename_and_nothing_that_is_not_its_own(box: MediaBox, u
 
 def test_an_archive_is_extracted_and_uploaded_in_it(box: MediaBox) -> None:
     box.machine.sh(
-        f"cd {COMPLETED} && echo inside >member && python3 -m zipfile -c album.zip member && "
+        f"cd {COMPLETED} && echo inside >member && {PYTHON} -m zipfile -c album.zip member && "
         "rm member && chown media:media album.zip"
     )
     box.machine.systemctl("start", "qbittorrent-nox.service")

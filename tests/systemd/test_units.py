@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -145,10 +144,9 @@ def test_a_stopped_upload_leaves_nothing_half_and_goes_on_later(box: MediaBox) -
     )  # fmt: skip
     assert "S01E01.mkv" in status
     assert "rclone" in machine.systemctl("status", UPLOAD, status=None)
-    began = time.monotonic()
     machine.systemctl("stop", UPLOAD)
-    assert time.monotonic() - began < 45, "SIGKILL came, not our own end"
-    assert machine.sh("pgrep -x rclone || true") == ""
+    assert "SIGKILL" not in machine.messages(UPLOAD)
+    assert "rclone" not in machine.sh("cat /proc/[0-9]*/comm 2>/dev/null || true").split()
     assert not machine.exists(f"{SHOW}.uploaded")
     (ended,) = box.events(job="upload", outcome="unavailable")
     assert "stopped by a signal" in ended["MESSAGE"]

@@ -109,7 +109,7 @@ def test_the_timer_uploads_before_and_after_a_reboot(box: MediaBox) -> None:
 
 @pytest.mark.parametrize("unit", SANDBOXED)
 def test_the_sandbox_is_the_same(box: MediaBox, unit: str) -> None:
-    assert told_from_inside(box, unit) == allowed(int(box.machine.sh("id -u media")))
+    assert told_from_inside(box, unit) == allowed(box, unit)
 
 
 def test_uninstall_takes_all_away(newer: Machine) -> None:

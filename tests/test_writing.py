@@ -9,7 +9,11 @@ from mediapipe.errors import ConfigError, Unavailable
 from mediapipe.writing import check, drop_in
 
 UNIT = "qbt-upload-b2.service"
-SANDBOX = (Mount("/", "ext4"), Mount("/usr", "ext4", "here"), Mount("/mnt/old", "xfs", "disk"))
+SANDBOX = (
+    Mount("/", "ext4"),
+    Mount("/usr", "ext4", read_only="here"),
+    Mount("/mnt/old", "xfs", read_only="disk"),
+)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ CHECKOUT = SCRIPT.parent.parent
 SHARED = (str(CHECKOUT), sys.base_prefix)
 """May lie on another file system than the root, and below folders that only root may enter."""
 BOOT_SECONDS = 60.0
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a condition may take before a test gives it up."""
 PROGRAMS = ("unshare", "nsenter", "setpriv", "pivot_root", "mount", "systemctl", "journalctl")
 NAMESPACES = ("--mount", "--pid", "--fork", "--cgroup", "--uts", "--ipc", "--net")
@@ -119,7 +119,7 @@ class Machine:
         self._await_boot()
 
     def run(
-        self, *command: str, status: int | None = 0, stdin: bytes = b"", seconds: float = 60.0
+        self, *command: str, status: int | None = 0, stdin: bytes = b"", seconds: float = 120.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as root inside, off the caller's environment; None allows any status."""
         ended = subprocess.run(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # The machine has a network of its own, so that its ports are nobody else's.
 B2_PORT, QBITTORRENT_PORT, PEER_PORT = 9100, 8080, 9102
+PYTHON = "/usr/local/lib/mediapipe/bin/python"
+"""The interpreter that was installed: the user of the units can run it, in their sandbox too."""
 TV, COMPLETED = "/srv/media/library/tv", "/srv/media/completed"
 SHOW = f"{TV}/Show/S01E01.mkv"
 
@@ -104,7 +106,7 @@ class MediaBox:
         with B2Server() as like_it:
             text = like_it.rclone_config().replace(like_it.url, f"http://127.0.0.1:{B2_PORT}")
         self.machine.write("/etc/credstore/rclone.conf", text, mode=0o600)
-        self.machine.wait_for(self._b2_answers, what="the B2 account")
+        self.wait_for_b2()
 
     def configure(self, *changes: tuple[str, str]) -> None:
         """Write the configuration, with words of it replaced."""
@@ -139,6 +141,10 @@ class MediaBox:
         """Stop our units, and take away what a test added to them, to library and journal."""
         self.machine.sh(RESET)
 
+    def wait_for_b2(self) -> None:
+        """Wait until the account answers: an upload before that would rest for minutes."""
+        self.machine.wait_for(self._b2_answers, what="the B2 account")
+
     def _b2_answers(self) -> bool:
         probe = f"import socket; socket.create_connection(('127.0.0.1', {B2_PORT}))"
-        return self.machine.run("/usr/bin/python3", "-c", probe, status=None).returncode == 0
+        return self.machine.run(PYTHON, "-c", probe, status=None).returncode == 0

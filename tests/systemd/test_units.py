@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -56,6 +55,7 @@ def test_timers_start_the_jobs_again_and_again_and_after_a_reboot(box: MediaBox)
     marker = f"{SHOW}.uploaded"
     machine.wait_for(lambda: machine.exists(marker), what="the first upload by the timer")
     machine.reboot()
+    box.wait_for_b2()
     assert machine.systemctl("is-active", "qbt-upload-b2.timer") == "active\n"
     second = f"{TV}/Show/S01E02.mkv"
     box.add_show(second)
@@ -145,10 +145,9 @@ def test_a_stopped_upload_leaves_nothing_half_and_goes_on_later(box: MediaBox) -
     )  # fmt: skip
     assert "S01E01.mkv" in status
     assert "rclone" in machine.systemctl("status", UPLOAD, status=None)
-    began = time.monotonic()
     machine.systemctl("stop", UPLOAD)
-    assert time.monotonic() - began < 45, "SIGKILL came, not our own end"
-    assert machine.sh("pgrep -x rclone || true") == ""
+    assert "SIGKILL" not in machine.messages(UPLOAD)
+    assert "rclone" not in machine.sh("cat /proc/[0-9]*/comm 2>/dev/null || true").split()
     assert not machine.exists(f"{SHOW}.uploaded")
     (ended,) = box.events(job="upload", outcome="unavailable")
     assert "stopped by a signal" in ended["MESSAGE"]

@@ -17,7 +17,7 @@ from mediapipe.companions import is_medium
 from mediapipe.disk.index import look
 from mediapipe.errors import ActionFailed, MediapipeError
 from mediapipe.judging import unproven, why_unsure
-from mediapipe.proofs import bared, marked
+from mediapipe.proofs import marked
 from mediapipe.records import Proof
 from mediapipe.surroundings import Surroundings
 
@@ -98,7 +98,7 @@ def _imported(paths: Sequence[str], rules: Rules, context: Context) -> list[Prov
             continue
         if file is None:
             continue
-        known = (*bared(context.history.proofs(file.identity)), *marked(file, (path,), around))
+        known = (*context.history.proofs(file.identity), *marked(file, (path,), around))
         for proof in known:
             one = proof.objects[0] if len(proof.objects) == 1 else None
             if one and one.size == file.size and one.sha1 and one.remote.startswith(prefix):

@@ -41,7 +41,9 @@ def box(tmp_path: Path, b2: B2Server, qbittorrent: QbittorrentServer) -> Box:
         (box.completed / folder).mkdir()
     (box.folder / "rclone.conf").chmod(0o600)
     box.write_config(**{"libraries.tv": {"arr": ""}, "libraries.movies": {"arr": ""}})
-    assert box.run("categories").returncode == 0
+    client = qbittorrent.client()
+    client.torrents_create_category("tv-sonarr", save_path=str(box.completed / "tv"))
+    client.torrents_create_category("radarr", save_path=str(box.completed / "movies"))
     return box
 
 

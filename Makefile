@@ -34,7 +34,8 @@ help: ## list the targets
 demo: programs $(READY) ## watch the whole suite work on sample torrents (KEEP=1 keeps the folder)
 	$(RUN) mediapipe.testing.demo $(if $(filter-out 0 no,$(KEEP)),--keep)
 
-test soak: ALSO = systemd-analyze fusermount3 busybox sabnzbdplus
+test soak: ALSO = systemd-analyze fusermount3 busybox sabnzbdplus strace mkfs.ext4 mkfs.xfs mkfs.btrfs
+bench: ALSO = mkfs.ext4 mkfs.btrfs rsync
 
 .PHONY: test
 test: programs $(READY) ## run the test suite (under 10 minutes)

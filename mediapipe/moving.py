@@ -77,22 +77,28 @@ def move(
     Raises Stale where the source is gone or changes, ActionFailed for what hinders this job alone,
     ConfigError where the unit file does, Unavailable where the folder of either is not there.
     """
-    with Place(_absolute(source)) as old, Place(_absolute(destination)) as new:
-        one = _Move(old, new, verify, journal or (lambda _stage: None), on_progress, stop, lock)
-        try:
-            return one.run(last)
-        except OSError as error:
-            if error.errno == errno.EXDEV:
-                raise one.placing.two_mounts() from None
-            where = f" ({shown(str(error.filename))})" if error.filename else ""
-            raise ActionFailed(f"{shown(old.path)}: {error.strerror or error}{where}") from error
+    given, wanted = _absolute(source), _absolute(destination)
+    try:
+        with Place(given) as old, Place(wanted) as new:
+            one = _Move(old, new, verify, journal or (lambda _stage: None), on_progress, stop, lock)
+            try:
+                return one.run(last)
+            except OSError as error:
+                if error.errno == errno.EXDEV:
+                    raise one.placing.two_mounts() from None
+                raise
+    except OSError as error:
+        where = f" ({shown(str(error.filename))})" if error.filename else ""
+        raise ActionFailed(f"{shown(given)}: {error.strerror or error}{where}") from error
 
 
 def _absolute(path: Path) -> str:
     given = os.fspath(path)
-    if not os.path.isabs(given) or os.path.normpath(given) != given or given == "/":
-        raise ActionFailed(f"{shown(given)} is no absolute path without detours")
-    return given
+    with contextlib.suppress(UnicodeEncodeError):
+        is_name = b"\0" not in os.fsencode(given)
+        if is_name and given != "/" and given == os.path.normpath(f"/{given[1:]}"):
+            return given
+    raise ActionFailed(f"{shown(given)} is no absolute path without detours")
 
 
 @dataclass
@@ -164,10 +170,9 @@ class _Move:
 
     def _finish(self, tree: Tree) -> Moved:
         """Go on with the removal of a source that an earlier call has moved."""
-        target, inode = read_note(self.old) or ("", 0)
+        target = read_note(self.old)
         folder, _, name = target.rpartition("/")
-        found = self.new.look(name) if folder == self.new.parent and name else None
-        if found is not None and found.st_ino == inode:
+        if folder == self.new.parent and name and self.new.look(name) is not None:
             there = scan(self.new, name)
             rest = {path: file for path, file in tree.files.items() if path != NOTE}
             # a note that shows up on both sides is one and the same folder, seen twice
@@ -236,7 +241,7 @@ class _Move:
         if how == "already-there":
             self.placing.tell("placed", self.new.other(name), there.inode[1])
         removal = Removal(self.old, tree)
-        removal.run(self.new.other(name), there.inode[1])
+        removal.run(self.new.other(name))
         return self._moved(there, name, how, removal.left)
 
     def _moved(self, tree: Tree, name: str, how: How, left: Mapping[str, str]) -> Moved:

@@ -19,7 +19,8 @@ present() {
             done
             return 1
             ;;
-        *) command -v "$1" ;;
+        # what makes file systems is out of the way of users, but is theirs to call
+        *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" ;;
     esac >/dev/null 2>&1
 }
 
@@ -31,6 +32,9 @@ package_of() {
     esac
     case $1 in
         fusermount3) echo fuse3 ;;
+        mkfs.btrfs) echo btrfs-progs ;;
+        mkfs.ext4) echo e2fsprogs ;;
+        mkfs.xfs) echo xfsprogs ;;
         systemd-analyze) echo systemd ;;
         python3) echo "$interpreter" ;;
         python3-venv) echo "$interpreter-venv" ;;

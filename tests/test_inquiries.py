@@ -86,7 +86,7 @@ def test_before_the_first_run_there_is_nothing_to_tell(box: Box) -> None:
         "held_up": [], "deletions_begun": [], "wanted": [], "proven": {"files": 0, "bytes": 0},
         "usenet": None,
     }  # fmt: skip
-    assert shown.count("no run yet") == 3
+    assert shown.count("no run yet") == 4
     assert not box.state.exists()
 
 

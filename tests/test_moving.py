@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,6 @@ from tests.disks import image, mounted, snapshot, tmpfs, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MIB = 1 << 20
 
@@ -141,6 +141,19 @@ def test_a_name_too_long_for_a_number_is_refused(here: Path, there: Path) -> Non
     (there / ("x" * 255)).mkdir()
     fails(ActionFailed, source, there / source.name, "too long")
     assert len(snapshot(source)) == 7
+
+
+def test_times_may_be_rounded_as_fat_does(here: Path, other: Path) -> None:
+    source = job(here)
+
+    def rounds(_done: int, _total: int) -> None:
+        for path in other.glob(".mediapipe-*/*.*"):
+            seconds = int(path.stat().st_mtime) // 2 * 2
+            os.utime(path, (seconds, seconds))
+
+    assert move(source, other / "X", on_progress=rounds).how == "copied"
+    assert (other / "X" / "film.mkv").stat().st_mtime == 1_500_000_000
+    assert (names(here), names(other)) == (set(), {"X"})
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
@@ -286,6 +299,17 @@ def test_what_is_neither_file_nor_folder_is_refused(here: Path, there: Path, kin
     assert names(there) == set()
 
 
+def test_folders_nested_without_end_are_refused(here: Path, there: Path) -> None:
+    os.mkdir(here / "X")
+    with contextlib.chdir(here / "X"):
+        for _ in range(1500):
+            os.mkdir("a" * 20)
+            os.chdir("a" * 20)
+        write(Path("film.mkv"))
+    fails(ActionFailed, here / "X", there / "X", "within each other")
+    subprocess.run(["rm", "-r", here / "X"], check=True)
+
+
 def test_a_source_that_is_a_link_is_refused(here: Path, there: Path) -> None:
     (here / "X").symlink_to(job(here, "Y"))
     fails(ActionFailed, here / "X", there / "X", "symbolic link")
@@ -306,7 +330,7 @@ def test_sources_and_destinations_that_are_none(here: Path, there: Path, tmp_pat
     fails(Stale, here / "Y", there / "Y", "is gone")
     fails(Unavailable, source, there / "tv" / "X", "no folder", "tv")
     fails(Unavailable, here / "Y" / "X", there / "X", "no folder", "Y")
-    for odd in ("X/../X", "..", "../X"):
+    for odd in ("X/../X", "..", "../X", "X\0", "X\ud800"):
         fails(ActionFailed, here / odd, there / "X", "detours")
         fails(ActionFailed, source, there / odd, "detours")
     (here / "empty" / "inner").mkdir(parents=True)

@@ -226,7 +226,7 @@ def test_what_cannot_be_removed_is_told_and_removed_later(
 @pytest.mark.parametrize(
     "fault",
     ["syncfs:error=EIO", "write:error=EIO:when=3", "mkdirat:error=EROFS",
-     "fchmod:error=EPERM", "preadv2:error=EIO", "write:error=EDQUOT:when=3"],
+     "preadv2:error=EIO", "write:error=EDQUOT:when=3"],
 )  # fmt: skip
 def test_a_failing_disk_leaves_the_source(tmp_path: Path, other: Path, fault: str) -> None:
     source = job(tmp_path)
@@ -235,6 +235,17 @@ def test_a_failing_disk_leaves_the_source(tmp_path: Path, other: Path, fault: st
     assert end["error"] == "ActionFailed", end
     assert snapshot(source) == seen
     assert names(other) == set()
+
+
+def test_a_disk_that_knows_no_owners_and_modes(tmp_path: Path, other: Path) -> None:
+    source = job(tmp_path)
+    seen = snapshot(source)
+    *_, end = faulty(source, other / "X", "fchmod:error=EPERM", "fchown:error=EPERM")
+    assert end["how"] == "copied"
+    assert {name: facts[1:] for name, facts in snapshot(other / "X").items()} == {
+        name: facts[1:] for name, facts in seen.items()
+    }
+    assert (names(source.parent), names(other)) == (set(), {"X"})
 
 
 def test_a_disk_that_fails_at_the_last_step_leaves_both(tmp_path: Path, other: Path) -> None:

@@ -69,17 +69,22 @@ def copy(
 
 
 def dress(descriptor: int, found: os.stat_result) -> None:
-    """Give owner, mode and times of one file or folder to another; nothing runs as its owner."""
+    """Give owner, mode and times of one file or folder to another, as far as that is possible.
+
+    No file keeps the bits by which it would run as its owner.
+    """
+    kept = 0o777 if stat.S_ISREG(found.st_mode) else 0o3777
+    # only root gives files away; FAT and its like know neither
     with contextlib.suppress(PermissionError):
         os.fchown(descriptor, found.st_uid, found.st_gid)
-    kept = 0o777 if stat.S_ISREG(found.st_mode) else 0o3777
-    os.fchmod(descriptor, found.st_mode & kept)
+    with contextlib.suppress(PermissionError):
+        os.fchmod(descriptor, found.st_mode & kept)
     os.utime(descriptor, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def _write(source: int, target: int, size: int, did: Callable[[int], None]) -> None:
     """Copy what is data; holes stay holes."""
-    view = memoryview(bytearray(BLOCK))
+    view = memoryview(bytearray(min(BLOCK, size)))
     told = 0
     for start, end in segments(source, size):
         os.lseek(source, start, os.SEEK_SET)
@@ -137,24 +142,22 @@ def is_equal(
 
 def _is_equal(source: int, target: int, size: int, did: Callable[[int], None]) -> bool:
     # two bytearrays are compared by memcmp, memoryviews element by element
-    one, two = bytearray(BLOCK), bytearray(BLOCK)
+    one, two = bytearray(min(BLOCK, size)), bytearray(min(BLOCK, size))
     done = 0
     while done < size:
-        counts = _fill(source, one, done), _fill(target, two, done)
-        if counts[0] != counts[1] or not counts[0]:
+        if size - done < len(one):
+            one, two = bytearray(size - done), bytearray(size - done)
+        if not (_fill(source, one, done) and _fill(target, two, done)) or one != two:
             return False
-        count = counts[0]
-        if (one != two) if count == BLOCK else (one[:count] != two[:count]):
-            return False
-        done += count
-        did(count)
+        done += len(one)
+        did(len(one))
     return True
 
 
-def _fill(descriptor: int, block: bytearray, position: int) -> int:
-    """Read until the block or the file ends."""
+def _fill(descriptor: int, block: bytearray, position: int) -> bool:
+    """Read until the block is full; False where the file ends before."""
     view = memoryview(block)
-    done = 0
-    while done < BLOCK and (count := os.preadv(descriptor, [view[done:]], position + done)):
-        done += count
-    return done
+    while view and (count := os.preadv(descriptor, [view], position)):
+        view = view[count:]
+        position += count
+    return not view

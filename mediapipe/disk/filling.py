@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mediapipe.disk.tree import Place, Tree
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_COARSE = 2_000_000_000
+"""Nanoseconds by which FAT rounds the time of a file."""
 _SECTOR = 512
 """Bytes of one st_blocks."""
 
@@ -104,10 +106,11 @@ class Filling:
         self._unproven.clear()
         for path in self.tree.folders:
             with held(self.new.folder, self.new.name, path) as (folder, name):
-                with contextlib.suppress(FileExistsError):
+                try:
                     os.mkdir(name, 0o700, dir_fd=folder)
-                with opened(folder, name) as inner:
-                    os.fchmod(inner, 0o700)
+                except FileExistsError:
+                    with opened(folder, name) as inner, contextlib.suppress(PermissionError):
+                        os.fchmod(inner, 0o700)
         for path, file in self.tree.files.items():
             self._bring(path, file)
         for path in reversed(self.tree.folders):
@@ -262,10 +265,10 @@ class Filling:
         if scan(self.old).identity != self.tree.identity:
             raise Stale(f"{shown(self.old.path)} changed while it was moved")
         made = scan(self.new)
-        stamps = {path: one.mtime_ns for path, one in made.files.items()}
-        if made.shape != self.tree.shape or stamps != {
-            path: one.mtime_ns for path, one in self.tree.files.items()
-        }:
+        if made.shape != self.tree.shape or any(
+            abs(made.files[path].mtime_ns - one.mtime_ns) > _COARSE
+            for path, one in self.tree.files.items()
+        ):
             raise Stale(f"somebody changes {shown(self.new.path)}")
 
     def _path(self, file: File) -> str:

@@ -41,22 +41,22 @@ def remove_all(folder: int, name: str) -> None:
     os.rmdir(name, dir_fd=folder)
 
 
-def read_note(place: Place) -> tuple[str, int] | None:
-    """Read where a source was moved to, and its inode number there; None where nothing tells."""
+def read_note(place: Place) -> str:
+    """Read where a source was moved to; empty where nothing tells."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with (
-        contextlib.suppress(OSError, ValueError, KeyError, TypeError),
+        contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError),
         opened(place.folder, place.name) as folder,
+        os.fdopen(os.open(NOTE, flags, dir_fd=folder), "rb") as file,
     ):
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(NOTE, flags, dir_fd=folder), "rb") as file:
-            data: Any = json.loads(file.read(_NOTE_MAX))
-        return str(data["moved_to"]), int(data["inode"])
-    return None
+        data: Any = json.loads(file.read(_NOTE_MAX))
+        return str(data["moved_to"])
+    return ""
 
 
-def _write_note(place: Place, target: str, inode: int) -> None:
+def _write_note(place: Place, target: str) -> None:
     """Write the note so that it is there wholly or not at all; a new one replaces an old one."""
-    if read_note(place) == (target, inode):
+    if read_note(place) == target:
         return
     digest = hashlib.sha1(os.fsencode(place.path), usedforsecurity=False).hexdigest()
     temporary = f".mediapipe-{digest[:16]}.tmp"
@@ -65,7 +65,7 @@ def _write_note(place: Place, target: str, inode: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o644, dir_fd=place.folder)
     try:
-        os.write(descriptor, json.dumps({"moved_to": target, "inode": inode}).encode())
+        os.write(descriptor, json.dumps({"moved_to": target}).encode())
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -83,8 +83,8 @@ class Removal:
     left: dict[str, str] = field(default_factory=dict)
     """Paths below the source, "" for itself."""
 
-    def run(self, target: str, inode: int) -> None:
-        """Remove what is as it was when it was moved.
+    def run(self, target: str) -> None:
+        """Remove what is as it was when it was moved to `target`.
 
         A note tells where it all lies before the first file goes, and goes last: whatever ends
         this, the next call knows why the source is no longer whole.
@@ -92,7 +92,7 @@ class Removal:
         self.left |= dict.fromkeys(self.tree.left, OPEN)
         try:
             if self.tree.is_folder:
-                _write_note(self.place, target, inode)
+                _write_note(self.place, target)
         except OSError as error:
             self.left[""] = error.strerror or str(error)
             return
@@ -151,5 +151,6 @@ class Removal:
             if path:
                 return self._is_kept(path)
             if all(reason == OPEN for reason in self.left.values()):
-                os.unlink(NOTE, dir_fd=inner)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(NOTE, dir_fd=inner)
         return bool(self.left)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 LEFTOVERS = (".nfs", ".fuse_hidden")
 """Beginnings of the names that NFS and FUSE give to files which are deleted but still open."""
+_DEEPEST = 100
+"""Folders within each other: each takes a handle, of which a process has about a thousand."""
 
 
 class Place:
@@ -146,6 +148,8 @@ def _scan_into(found: Tree, left: list[str], folder: int, top: str, path: str) -
             raise ActionFailed(f"{told} is {_kind(entry)}: remove it, then all can be moved")
         elif entry.st_dev != found.inode[0]:
             raise ActionFailed(f"{shown(f'{top}/{inner}')} is a mount point: unmount it first")
+        elif inner.count("/") >= _DEEPEST:
+            raise ActionFailed(f"{shown(top)} has more than {_DEEPEST} folders within each other")
         else:
             found.folders[inner] = inode_of(entry)
             with opened(folder, name) as lower:

@@ -387,6 +387,30 @@ def test_a_move_that_was_cut_short_and_whose_job_was_taken_away_ends(host: Host)
     assert host.run().results == ()
 
 
+def test_an_adopted_job_whose_move_was_cut_short_is_finished_without_asking(host: Host) -> None:
+    host.write("tv/X/a")
+    job = host.job("X", status="Failed", storage="x")
+    inode = (host.complete / "tv/X").stat().st_ino
+    with contextlib.closing(open_history(str(host.folder / "state"))) as history:
+        history.record_move(
+            Move(job.id, "X", str(host.complete / "tv/X"), inode, str(host.tv / "X"), "begun",
+                 ("placing", str(host.tv / "X"), inode), "", host.now)
+        )  # fmt: skip
+    os.rename(host.tv, host.folder / "unmounted")
+    assert host.run().results == ()
+    os.rename(host.folder / "unmounted", host.tv)
+    host.run()
+    assert host.arrived() == {"tv/X/a"}
+
+
+def test_what_is_left_of_a_moved_job_is_called_so(host: Host) -> None:
+    host.write("tv/X/a")
+    host.job("X")
+    host.run()
+    host.write("tv/X/.nfs0001")
+    assert "left of a moved job" in kept(host.run())[str(host.complete / "tv/X")]
+
+
 def test_many_nfs_files_are_told(host: Host) -> None:
     host.write(*(f"tv/X/.nfs{number:04}" for number in range(11)), "tv/X/a")
     host.job("X")

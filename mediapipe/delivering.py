@@ -182,7 +182,7 @@ def _move(action: MoveJob, actions: Sequence[MoveJob], context: Context) -> dict
             os.rmdir(action.folder)
     return {
         **details,
-        "files": moved.files,
+        "count": moved.files,
         "size": moved.size,
         "how": moved.how,
         "left": [*moved.left, *(one for one in action.copies if os.path.lexists(one))],

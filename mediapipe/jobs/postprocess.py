@@ -55,6 +55,7 @@ def run(
     settings = context.config.sabnzbd
     if settings is None:
         nothing = Kept(context.path, "it has no table [sabnzbd], so there is nothing to move")
+        context.tell("item.kept", job="postprocess", path=nothing.path, reason=nothing.reason)
         return execute(Plan("postprocess", (), (nothing,)), lambda _: (), context)
     complete = _complete(settings, context)
     world = scan(context, settings, usenet, options)
@@ -117,7 +118,8 @@ def plan(
             kept.append(Kept(found.path, reason))
             refused = reason if options.adopt else ""
         else:
-            actions.append(_move(job, found, move, place, config))
+            asked_for = job is world.adopted
+            actions.append(_move(job, found, move, place, config, asked_for=asked_for))
     if not options.adopt:
         actions += _interrupted(world, actions)
         actions += _untold(world, config)
@@ -181,9 +183,13 @@ def why_keep(job: Job, found: Folder, world: World, now: float) -> str:
     return ""
 
 
-def _move(job: Job, found: Folder, move: Move | None, place: str, config: Config) -> MoveJob:
+def _move(
+    job: Job, found: Folder, move: Move | None, place: str, config: Config, *, asked_for: bool
+) -> MoveJob:
     name = os.path.basename(found.path)
     reason = f"SABnzbd finished it {clock(job.completed)}"
+    if asked_for:
+        reason = "asked for with --adopt"
     if found.source and found.source != found.path:
         reason += f"; its files are in {shown(os.path.basename(found.source))}"
     resumed = move if _is_cut_short(move) else None

@@ -63,8 +63,11 @@ def gather(context: Context, settings: SabnzbdConfig, usenet: Usenet | None, ado
         jobs = tuple(told.values())
     else:
         fresh = {id_ for id_, job in told.items() if context.now - job.completed < _FRESH}
+        # before and after: a job that leaves the queue for the history, or the other way round by a
+        # retry, must be seen on one of its places
+        before = usenet.queue()
         jobs = _history(usenet, fresh - moves.keys())
-        queue = usenet.queue()
+        queue = tuple({one.id: one for one in (*before, *usenet.queue())}.values())
     busy = (*(one.name for one in queue), *(job.name for job in jobs if not job.ended))
     left: tuple[Left, ...] = ()
     if usenet is not None:

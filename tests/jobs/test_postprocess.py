@@ -24,6 +24,7 @@ from tests.fakes import FakeWatcher
 
 if TYPE_CHECKING:
     from mediapipe.runner import Report
+    from mediapipe.usenet import Usenet
 
 COMPLETE = "/data/complete"
 
@@ -35,9 +36,9 @@ class Host:
     folder: Path
     jobs: list[Job] = field(default_factory=list)
     waiting: list[Queued] = field(default_factory=list)
-    told: list[tuple[str, str]] = field(default_factory=list)
     now: float = field(default_factory=lambda: time.time() + 3600)
     folders: dict[str, str] = field(default_factory=dict)
+    usenet: Usenet | None = None
 
     def __post_init__(self) -> None:
         for name in ("complete/tv", "complete/movies", "incomplete", "usenet/tv", "usenet/other"):
@@ -96,7 +97,10 @@ class Host:
                 dry_run, "config.toml",
             )  # fmt: skip
             return postprocess.run(
-                context, self if asked else None, lambda _: pytest.fail("told"), wanted
+                context,
+                (self.usenet or self) if asked else None,
+                lambda _: pytest.fail("told"),
+                wanted,
             )
 
     def arrived(self) -> set[str]:
@@ -222,6 +226,29 @@ def test_what_a_job_of_the_same_name_may_use_is_left(host: Host, name: str, wher
         host.jobs[-1] = replace(host.jobs[-1], storage="")
     report = host.run()
     assert report.results == ()
+    assert host.arrived() == set()
+
+
+@pytest.mark.parametrize("first", ["queue", "history"])
+def test_a_job_that_changes_its_place_between_two_questions_is_seen(host: Host, first: str) -> None:
+    """It goes from the queue to post-processing, or by a retry from the history to the queue."""
+    host.write("tv/X/a")
+    done = host.job("X")
+    asked: list[str] = []
+    working = Job("other", "X", "tv", "Extracting", "", 0)
+
+    class Moving:
+        def queue(self) -> tuple[Queued, ...]:
+            asked.append("queue")
+            there = len(asked) == 1 if first == "queue" else len(asked) > 2
+            return (Queued("other", "X"),) if there else ()
+
+        def history(self) -> tuple[Job, ...]:
+            asked.append("history")
+            return (done,) if first == "queue" else (replace(working, status="Failed"), done)
+
+    host.usenet = Moving()
+    assert host.run().results == ()
     assert host.arrived() == set()
 
 

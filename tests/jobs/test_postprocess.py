@@ -438,6 +438,32 @@ def test_what_is_left_of_a_moved_job_is_called_so(host: Host) -> None:
     assert "left of a moved job" in kept(host.run())[str(host.complete / "tv/X")]
 
 
+def test_unfinished_jobs_that_nobody_knows_are_listed_and_swept_on_demand(host: Host) -> None:
+    unfinished = host.folder / "incomplete"
+    for name in ("Stray", "Queued", "Retry", "Folder"):
+        (unfinished / name / "__ADMIN__").mkdir(parents=True)
+        (unfinished / name / "part.1").write_bytes(b"x" * 2048)
+    (unfinished / "Stray" / "link").symlink_to(host.complete)
+    host.write("tv/X/a")
+    host.waiting.append(Queued("q", "Queued"))
+    host.job("Retry", status="Failed", retry=True)
+    host.job("Other", status="Failed", retry=True, folder="/data/incomplete/Folder")
+    assert not any("unfinished" in reason for reason in kept(host.run()).values())
+    host.now += 8 * 86400
+    reason = kept(host.run())[str(unfinished / "Stray")]
+    assert "unfinished (2.0 KiB), in no queue of SABnzbd's, and untouched for 8 d" in reason
+    assert (unfinished / "Stray").exists()
+    # without SABnzbd's own word nothing is known to be left
+    assert str(unfinished / "Stray") not in kept(host.run(asked=False, sweep=True))
+    (result,) = host.run(sweep=True).results
+    assert (result.action.kind, result.action.path) == (
+        "remove-directory",
+        str(unfinished / "Stray"),
+    )
+    assert sorted(path.name for path in unfinished.iterdir()) == ["Folder", "Queued", "Retry"]
+    assert (host.complete / "tv/X/a").exists()
+
+
 def test_many_nfs_files_are_told(host: Host) -> None:
     host.write(*(f"tv/X/.nfs{number:04}" for number in range(11)), "tv/X/a")
     host.job("X")

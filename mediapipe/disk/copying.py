@@ -30,6 +30,7 @@ def reading(folder: int, name: str, file: File) -> Iterator[int]:
     descriptor = os.open(name, _READ, dir_fd=folder)
     try:
         _demand_same(descriptor, file)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         yield descriptor
         _demand_same(descriptor, file)
     finally:

@@ -103,7 +103,7 @@ def plan(
         found = world.folders.get(job.id)
         move = world.moves.get(job.id)
         if isinstance(found, str):
-            kept.append(Kept(job.storage, found))
+            kept.append(Kept(shown(job.storage), found))
             refused = found if options.adopt else ""
             continue
         resumed = _is_cut_short(move)

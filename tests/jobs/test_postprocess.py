@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mediapipe import delivering
+from mediapipe.adapters.sabnzbd import Sabnzbd
 from mediapipe.config import Config, Paths, SabnzbdConfig
 from mediapipe.errors import Unavailable
 from mediapipe.history import copy_history, open_history
@@ -124,6 +126,9 @@ HOSTILE = {
     f"{COMPLETE}//tv/X": "no plain absolute path",
     f"{COMPLETE}/tv/X/": "no plain absolute path",
     "tv/X": "no plain absolute path",
+    f"{COMPLETE}/tv/\ud800": "no plain absolute path",
+    f"{COMPLETE}/tv/\0": "no plain absolute path",
+    f"{COMPLETE}/tv/{'x' * 300}": "cannot be looked at",
     "/etc/passwd": "outside",
     "/data/completely/tv/X": "outside",
     COMPLETE: "outside",
@@ -143,7 +148,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("storage", HOSTILE)
+@pytest.mark.parametrize("storage", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_path_that_is_no_jobs_is_refused_by_name(host: Host, storage: str, asked: bool) -> None:
     host.write("tv/X/a.mkv", "tv/_FAILED_X/a", "tv/_UNPACK_Y/a", "tv/__ADMIN__/a", "tv/.hidden/a",
@@ -163,7 +168,21 @@ def test_a_path_that_is_no_jobs_is_refused_by_name(host: Host, storage: str, ask
     report = host.run(asked=asked)
     assert report.results == ()
     assert [one for one in kept(report).values() if HOSTILE[storage] in one]
+    assert json.dumps(report.as_json()).isascii()
     assert set(before) <= set(host.folder.rglob("*"))
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("inf"), -1, 1e300, 10**400, "soon", None])
+def test_a_time_that_is_none_is_the_beginning_of_time(moment: object) -> None:
+    slot = {"nzo_id": "x", "status": "Completed", "storage": "/x", "completed": moment}
+    assert Sabnzbd(SabnzbdConfig(), "key")._job(slot).completed == 0
+
+
+@pytest.mark.parametrize(("name", "word"), [("nzo_id", None), ("status", 7), ("storage", "a\0b")])
+def test_a_job_of_another_shape_is_no_answer(name: str, word: object) -> None:
+    slot = {"nzo_id": "x", "status": "Completed", "storage": "/x", name: word}
+    with pytest.raises(Unavailable, match=f"as {name} of a job"):
+        Sabnzbd(SabnzbdConfig(), "key")._job(slot)
 
 
 def test_a_category_whose_folder_has_another_name(host: Host) -> None:

@@ -106,7 +106,11 @@ def _ids_in(path: str, ids: Iterable[str]) -> list[str]:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with os.fdopen(os.open(os.path.join(place, _STATE), flags), "rb") as file:
             content = file.read(_LARGEST)
-    return [one for one in ids if one.encode() in content or os.path.lexists(f"{place}/{one}")]
+    return [
+        one
+        for one in ids
+        if one.encode(errors="replace") in content or os.path.lexists(f"{place}/{one}")
+    ]
 
 
 def remove(left: Left, now: float) -> None:

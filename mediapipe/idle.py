@@ -23,16 +23,39 @@ if TYPE_CHECKING:
     from mediapipe.disk.folder_index import FolderIndex
 
 _DAY = 86400.0
+_PAUSE = 10.0
+"""Seconds before a run where its trigger cannot be taken: systemd starts the next one at once."""
 
 
 def upload() -> None:
     """Run `qbt-upload-b2`."""
     started = time.monotonic()
+    _take_trigger(sys.argv[1:])
     kept = _nothing_to_do(sys.argv[1:])
     if kept is None or not _told(kept, started):
         from mediapipe import cli
 
         cli.upload()
+
+
+def _take_trigger(words: list[str]) -> None:
+    """Take what started this run, before anything can go wrong with it.
+
+    Only systemd starts one by a trigger, and it names the state folder, whatever the configuration
+    is worth.
+    """
+    state = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if not state or "--dry-run" in words:
+        return
+    from mediapipe import triggers
+
+    try:
+        triggers.take(state)
+    except OSError as error:
+        if sys.stderr is not None:
+            sys.stderr.write(f"<3>cannot empty {state}/{triggers.UPLOAD}: {error.strerror}\n")
+            sys.stderr.flush()
+        time.sleep(_PAUSE)
 
 
 def _nothing_to_do(words: list[str]) -> int | None:

@@ -55,6 +55,16 @@ class Runs:
         )
         return {row[0]: Run(*row) for row in rows}
 
+    def newest_runs(self, job: str) -> tuple[Run, ...]:
+        """Give the last runs of a job, the newest first, down to one that was not held up."""
+        rows = self._db.execute(
+            "SELECT job, started, seconds, outcome, done, failed, kept, reason FROM runs"
+            " WHERE job = ? AND rowid >= coalesce((SELECT max(rowid) FROM runs WHERE job = ?"
+            " AND outcome != 'unavailable'), 0) ORDER BY rowid DESC",
+            (job, job),
+        )
+        return tuple(Run(*row) for row in rows)
+
     def proven(self) -> tuple[int, int]:
         """Give how many files are proven, and their bytes."""
         row = self._db.execute(

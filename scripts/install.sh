@@ -61,7 +61,8 @@ END
 )
 # It was built elsewhere: its files name the place where it is going to be.
 find "$environment" -maxdepth 2 -type f -exec grep -qIF "$stage" {} \; -exec sed -i "s,$stage,,g" {} +
-"$environment/bin/python" -m compileall -q -s "$stage" -p / "$environment/lib"
+# A file that this Python cannot compile (a library's sample for another one) is none that we import.
+"$environment/bin/python" -m compileall -qq -s "$stage" -p / "$environment/lib" || true
 
 install -d "$stage$prefix/bin"
 for command in $commands; do
@@ -88,7 +89,7 @@ if [ -e "$destination$list" ]; then
 fi
 LC_ALL=C sort -u -o "$stage$list" "$stage$list" build/made
 
-# One rename changes the environment under a job that runs; a folder that is a link stays one.
+# The environment changes between one job's start and the next; a folder that is a link stays one.
 install -d "$destination$prefix/lib"
 rm -rf "$destination$home.new" "$destination$home.old"
 cp -a "$environment" "$destination$home.new"

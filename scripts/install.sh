@@ -11,9 +11,16 @@ python=${PYTHON:-python3}
 cd "$(dirname "$0")/.."
 
 case $prefix in
-    /*) ;;
-    *) echo "PREFIX is $prefix: it has to be an absolute path" >&2; exit 2 ;;
+    *[!A-Za-z0-9/._+-]* | [!/]* | "" | */)
+        echo "PREFIX is '$prefix': it has to be an absolute path, of letters and digits" >&2
+        exit 2
+        ;;
 esac
+home=$prefix/lib/mediapipe
+if [ -e "$destination$home" ] && ! [ -e "$destination$home/installed" ]; then
+    echo "$destination$home is there, and was not made by make install: move it away" >&2
+    exit 1
+fi
 
 # The units run as a user who may not enter the home of somebody else.
 if [ -z "$destination" ] && [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
@@ -39,7 +46,6 @@ rm -rf build/wheel
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 trap 'exit 1' HUP INT TERM
-home=$prefix/lib/mediapipe
 environment=$stage$home
 
 "$python" -m venv --without-pip "$environment"

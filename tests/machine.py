@@ -27,11 +27,18 @@ CHECKOUT = SCRIPT.parent.parent
 SHARED = (str(CHECKOUT), sys.base_prefix)
 """May lie on another file system than the root, and below folders that only root may enter."""
 BOOT_SECONDS = 60.0
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a condition may take before a test gives it up."""
 PROGRAMS = ("unshare", "nsenter", "setpriv", "pivot_root", "mount", "systemctl", "journalctl")
 NAMESPACES = ("--mount", "--pid", "--fork", "--cgroup", "--uts", "--ipc", "--net")
-TRIAL = "mount --make-rprivate / && mount -t proc proc /proc && mount -t cgroup2 cgroup2 /mnt"
+TRIAL = """
+mount --make-rprivate /
+mount -t proc proc /proc
+mount -t cgroup2 cgroup2 /mnt
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/all
+mount -t overlay trial -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/all
+"""
 BOOTED = ("running", "degraded")
 
 T = TypeVar("T")
@@ -50,7 +57,7 @@ def why_impossible() -> str:
     if missing:
         return f"not installed: {', '.join(missing)} (apt-get install systemd util-linux)"
     trial = subprocess.run(
-        ["unshare", *NAMESPACES, "sh", "-c", TRIAL], capture_output=True, text=True, check=False
+        ["unshare", *NAMESPACES, "sh", "-ec", TRIAL], capture_output=True, text=True, check=False
     )
     if trial.returncode != 0:
         return f"this host allows no namespaces of our own: {trial.stderr.strip()}"

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # The machine has a network of its own, so that its ports are nobody else's.
 B2_PORT, QBITTORRENT_PORT, PEER_PORT = 9100, 8080, 9102
+PYTHON = "/usr/local/lib/mediapipe/bin/python"
+"""The interpreter that was installed: the user of the units can run it, in their sandbox too."""
 TV, COMPLETED = "/srv/media/library/tv", "/srv/media/completed"
 SHOW = f"{TV}/Show/S01E01.mkv"
 
@@ -51,7 +53,7 @@ ExecStart="%PYTHON" -m mediapipe.testing.b2 --port {B2_PORT} --root /srv/b2
 [Install]
 WantedBy=multi-user.target
 """
-START_QBITTORRENT = """
+START_QBITTORRENT = f"""
 import signal
 from pathlib import Path
 from mediapipe.testing.qbittorrent import QbittorrentServer
@@ -67,6 +69,17 @@ Description=qBittorrent
 [Service]
 ExecStartPre=/bin/sleep 2
 ExecStart="%PYTHON" /srv/qbittorrent/start.py
+"""
+# Markers and state go too: what one test uploaded is nothing that the next one knows.
+RESET = f"""
+ours=$(ls /usr/local/lib/systemd/system | grep -v -e '[.]d$' -e @)
+systemctl disable --quiet --now $ours 2>/dev/null || true
+systemctl stop qbittorrent-nox.service
+rm -rf /etc/systemd/system/*.d /etc/systemd/system/mediapipe* {TV}/* /var/lib/mediapipe/*
+find {COMPLETED} -type f -delete
+systemctl daemon-reload
+systemctl reset-failed
+journalctl --quiet --rotate --vacuum-size=1 2>/dev/null
 """
 
 
@@ -126,18 +139,8 @@ class MediaBox:
 
     def reset(self) -> None:
         """Stop our units, and take away what a test added to them, to library and journal."""
-        m = self.machine
-        names = m.sh("ls /usr/local/lib/systemd/system | grep -v '[.]d$'").split()
-        m.systemctl("disable", "--now", *(one for one in names if "@" not in one), status=None)
-        m.systemctl("stop", "qbittorrent-nox.service")
-        m.sh(
-            "rm -rf /etc/systemd/system/*.d /etc/systemd/system/mediapipe* /srv/media/library/tv/*"
-        )
-        m.sh("find /srv/media/completed -type f -delete; rm -rf /var/lib/mediapipe/*")
-        m.systemctl("daemon-reload")
-        m.systemctl("reset-failed")
-        m.run("journalctl", "--quiet", "--rotate", "--vacuum-size=1")
+        self.machine.sh(RESET)
 
     def _b2_answers(self) -> bool:
         probe = f"import socket; socket.create_connection(('127.0.0.1', {B2_PORT}))"
-        return self.machine.run("/usr/bin/python3", "-c", probe, status=None).returncode == 0
+        return self.machine.run(PYTHON, "-c", probe, status=None).returncode == 0

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tests.machine import CHECKOUT
-from tests.systemd.box import COMPLETED, TV
+from tests.systemd.box import B2_PORT, COMPLETED, PYTHON, TV
 
 if TYPE_CHECKING:
     from tests.systemd.box import MediaBox
@@ -26,7 +26,7 @@ def attempt(do, *words):
     try:
         do(*words)
     except OSError as error:
-        return errno.errorcode[error.errno]
+        return errno.errorcode.get(error.errno, "timeout")
     return ""
 
 def libc(name, *words):
@@ -59,7 +59,7 @@ print(json.dumps({{
     "processes": sorted(p for p in os.listdir("/proc") if p == "1"),
     "temporary files": os.listdir("/tmp"),
     "capabilities": [line.split()[1] for line in open("/proc/self/status") if line[:3] == "Cap"],
-    "umask": oct(os.umask(0)),
+    "reaches others": not attempt(socket.create_connection, ("127.0.0.1", {port}), 2),
     "user": os.getuid(),
 }}))
 """
@@ -67,22 +67,25 @@ print(json.dumps({{
 
 def told_from_inside(box: MediaBox, unit: str) -> dict[str, Any]:
     """Run the probe in the place of a unit's program."""
-    probe = PROBE.format(tv=TV, completed=COMPLETED)
+    probe = PROBE.format(tv=TV, completed=COMPLETED, port=B2_PORT)
     box.machine.write("/srv/probe.py", probe)
     box.machine.drop_in(
         unit,
-        "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nExecStartPre=\nExecStart=\n"
-        "ExecStart=/usr/bin/python3 -B /srv/probe.py\n",
+        "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\n"
+        "ExecStartPre=\nExecStartPost=\nExecStop=\nExecStopPost=\nExecStart=\n"
+        f"ExecStart={PYTHON} -B /srv/probe.py\n",
     )
     box.machine.run("touch", "/tmp/of-somebody-else")
-    box.start(unit)
-    told = box.machine.messages(unit)
+    instance = unit.replace("@.", "@probe.")
+    box.start(instance)
+    told = box.machine.messages(instance)
     (line,) = [one for one in told.splitlines() if one.startswith("{")] or [told]
     return json.loads(line)
 
 
-def allowed(user: int) -> dict[str, Any]:
-    """Give what the probe tells from inside a sandbox that is as it should be."""
+def allowed(box: MediaBox, unit: str) -> dict[str, Any]:
+    """Give what the probe has to tell: nothing but `IPAddressDeny=` differs between units."""
+    closed = "IPAddressDeny=any" in (CHECKOUT / "systemd" / unit).read_text()
     return {
         "link": "", "rename": "", "state": "", "temporary": "",
         "/usr": "EROFS", "/boot": "EROFS", "/etc": "EROFS", "others": "EACCES",
@@ -93,6 +96,6 @@ def allowed(user: int) -> dict[str, Any]:
         "processes": [],
         "temporary files": ["probe"],
         "capabilities": ["0" * 16] * 5,
-        "umask": "0o2",
-        "user": user,
+        "reaches others": not closed,
+        "user": int(box.machine.sh("id -u media")),
     }  # fmt: skip

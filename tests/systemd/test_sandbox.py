@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.machine import CHECKOUT
-from tests.systemd.box import COMPLETED, TV
+from tests.systemd.box import COMPLETED, PYTHON, TV
 from tests.systemd.probe import SANDBOXED, allowed, told_from_inside
 
 if TYPE_CHECKING:
@@ -21,13 +21,12 @@ UPLOAD, CLEANUP = "qbt-upload-b2.service", "qbt-cleanup.service"
 
 @pytest.mark.parametrize("unit", SANDBOXED)
 def test_it_may_link_and_rename_and_nothing_that_is_not_its_own(box: MediaBox, unit: str) -> None:
-    user = int(box.machine.sh("id -u media"))
-    assert told_from_inside(box, unit) == allowed(user)
+    assert told_from_inside(box, unit) == allowed(box, unit)
 
 
 def test_an_archive_is_extracted_and_uploaded_in_it(box: MediaBox) -> None:
     box.machine.sh(
-        f"cd {COMPLETED} && echo inside >member && python3 -m zipfile -c album.zip member && "
+        f"cd {COMPLETED} && echo inside >member && {PYTHON} -m zipfile -c album.zip member && "
         "rm member && chown media:media album.zip"
     )
     box.machine.systemctl("start", "qbittorrent-nox.service")
@@ -74,7 +73,7 @@ def test_a_unit_says_nothing_to_systemd_that_could_touch_a_hung_mount() -> None:
 def test_every_service_tells_of_its_failure() -> None:
     for path in sorted((CHECKOUT / "systemd").glob("*.service")):
         line = "\nOnFailure=mediapipe-alert@%n.service\n" in path.read_text()
-        assert line == (path.name != "mediapipe-alert@.service"), path.name
+        assert line != path.name.startswith("mediapipe-alert"), path.name
 
 
 def test_a_drop_in_of_the_owner_wins_over_the_sandbox(box: MediaBox) -> None:

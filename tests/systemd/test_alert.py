@@ -40,7 +40,7 @@ ExecStart=/bin/sh -c 'echo line 1; echo line 2; test -e /srv/alerts/mended || ex
 
 @pytest.fixture
 def box(installed: Machine) -> Iterator[Machine]:
-    """The machine with somebody who listens, and a unit that fails until /srv/alerts/mended is there."""
+    """The machine with somebody who listens, and a unit that fails until it is mended."""
     installed.write("/etc/mediapipe/config.toml", CONFIG)
     installed.write("/etc/credstore/notify-urls", "json://127.0.0.1:8123/secret\n", mode=0o600)
     installed.write("/etc/systemd/system/toy.service", FAILING)

@@ -117,8 +117,9 @@ def test_a_configuration_that_is_wrong_ends_it_without_a_loop(box: Machine) -> N
 
 def test_a_dead_mount_stops_only_its_own_root(box: Machine) -> None:
     box.sh("mkdir -p /srv/watch/far /srv/watch/source && chown media: /srv/watch/far")
-    command = ["/usr/local/lib/mediapipe/bin/rclone", "mount", "/srv/watch/source", "/srv/watch/far",
-               "--allow-other", "--config", "/dev/null", "--attr-timeout", "0"]  # fmt: skip
+    command = ["/usr/local/lib/mediapipe/bin/rclone", "mount", "/srv/watch/source",
+               "/srv/watch/far", "--allow-other", "--config", "/dev/null",
+               "--attr-timeout", "0"]  # fmt: skip
     box.start_program("far", *command)
     try:
         box.wait_for(

@@ -93,9 +93,9 @@ def watching(folder: Path, *before: str, ready: bool = True) -> Iterator[Watchin
     for one in ("media/tv", "media/movies", "downloads/completed/tv", "downloads/completed/books"):
         (folder / one).mkdir(parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        address = f"\0{folder}"
-        channel.bind(address)
-        settings = {"NOTIFY_SOCKET": f"@{folder}", "WATCHDOG_USEC": "1000000"}
+        address = f"mediapipe-{os.getpid()}-{folder.name}"
+        channel.bind(f"\0{address}")
+        settings = {"NOTIFY_SOCKET": f"@{address}", "WATCHDOG_USEC": "1000000"}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [*before, str(COMMAND), "watch", "-v", "--config", str(config)],

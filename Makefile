@@ -34,18 +34,30 @@ help: ## list the targets
 demo: programs $(READY) ## watch the whole suite work on sample torrents (KEEP=1 keeps the folder)
 	$(RUN) mediapipe.testing.demo $(if $(filter-out 0 no,$(KEEP)),--keep)
 
-test soak: ALSO = systemd-analyze fusermount3
+test soak: ALSO = systemd-analyze fusermount3 strace busybox sabnzbdplus mkfs.ext4 mkfs.xfs mkfs.btrfs nix-instantiate
+bench: ALSO = mkfs.ext4 mkfs.btrfs rsync
 soak: ALSO += debootstrap
 
 .PHONY: test
 test: programs $(READY) ## run the test suite (under 10 minutes)
 	$(RUN) pytest --numprocesses 2 --dist loadfile
 
+# The tests that speak with a real qBittorrent, once more with the one of Debian 13.
+NEWER := build/qbittorrent-5.1
+TORRENT_TESTS := tests/contract/test_torrent_client.py tests/end_to_end/test_qbittorrent_harness.py \
+	tests/end_to_end/test_pipeline.py tests/end_to_end/test_attack_cleanup.py
+
 .PHONY: soak
-soak: programs $(READY) ## run the long tests
+soak: programs newer-qbittorrent $(READY) ## run the long tests, and with a newer qBittorrent
 	@status=0; $(RUN) pytest --numprocesses 2 --dist loadfile -m soak || status=$$?; \
 	if [ $$status = 5 ]; then echo "make soak: no test is marked soak, so nothing was run"; status=0; fi; \
+	PATH="$(CURDIR)/$(NEWER)/bin:$$PATH" $(RUN) pytest --numprocesses 2 --dist loadfile $(TORRENT_TESTS) \
+		|| status=$$?; \
 	exit $$status
+
+.PHONY: newer-qbittorrent
+newer-qbittorrent:
+	scripts/newer-qbittorrent.sh $(NEWER)
 
 .PHONY: check
 check: $(READY) check-units ## format, lint, types, systemd units
@@ -89,6 +101,13 @@ install: ## install programs, units and man pages ([PREFIX=/usr/local] [DESTDIR=
 .PHONY: uninstall
 uninstall: ## remove what `make install` installed; never configuration, state or media
 	@scripts/uninstall.sh "$(PREFIX)" "$(DESTDIR)"
+
+.PHONY: nix-options
+nix-options: $(READY) ## write the NixOS options and their reference anew, from mediapipe/config.py
+	@scripts/ensure-commands.sh nix-instantiate
+	@set -e; for file in nix/settings-options.nix docs/reference/nixos-options.md; do \
+		$(VENV)/bin/python scripts/nix_options.py $$file >$$file.new; mv $$file.new $$file; echo $$file; \
+	done
 
 .PHONY: lock
 lock: ## write requirements/*.txt anew, with the newest versions and their hashes

@@ -37,10 +37,10 @@ def peaks(command: Sequence[str | Path], most: float) -> Peaks:
     ends = time.monotonic() + most
     with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as program:
         while program.poll() is None:
-            found.own = max(found.own, _high_water(program.pid))
+            found.own = max(found.own, high_water(program.pid))
             for child in _children(program.pid):
                 if _program(child) != _program(program.pid):  # else forked, and still ourselves
-                    found.child = max(found.child, _high_water(child))
+                    found.child = max(found.child, high_water(child))
             if found.ended and time.monotonic() > ends:
                 found.ended = False
                 program.terminate()
@@ -50,7 +50,8 @@ def peaks(command: Sequence[str | Path], most: float) -> Peaks:
     return found
 
 
-def _high_water(pid: int) -> float:
+def high_water(pid: int) -> float:
+    """Give the MiB that a process has held at most; 0 where it has ended."""
     with contextlib.suppress(OSError):  # it has ended meanwhile
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -14,12 +14,12 @@ from mediapipe import layout
 from mediapipe.cli import collect_rarely
 from mediapipe.config_load import load
 from mediapipe.jobs import cleanup
-from mediapipe.judging import Rules
 from mediapipe.ports import RemoteObject, Torrent, TorrentFile
+from mediapipe.rules import Rules
 from mediapipe.runner import Context, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 WEEK = 7 * 86400
 
@@ -71,6 +71,10 @@ class Services:
         self.seconds += time.perf_counter() - started
         return found
 
+    def look_below(self, folder: str, names: Collection[str]) -> Mapping[str, RemoteObject]:
+        assert folder
+        return self.look(sorted(names))
+
     def why_hides(self) -> str:
         return ""
 
@@ -93,8 +97,9 @@ def main() -> None:
         assert not any(root.trouble for root in layout.survey(roots, history))
         rules = Rules.of(config)
         world = cleanup.scan(
-            context, rules, services, lambda: services, cleanup.Options(), lambda _: {}
-        )
+            context, rules, services, lambda: services, cleanup.Options(), lambda _: {},
+            services, services,
+        )  # fmt: skip
         plan = cleanup.plan(world, rules, force=True)
     removed = sum(action.kind == "remove-torrent" for action in plan.actions)
     told = {"apart": services.seconds, "asked": services.asked, "removed": removed}

@@ -99,12 +99,14 @@ def unmark(root: Path) -> None:
 
 
 @contextlib.contextmanager
-def b2_process(latency: float) -> Iterator[str]:
-    """Run a B2 that forgets what it is sent, with `latency` seconds added to each call.
+def b2_process(latency: float, root: Path | None = None) -> Iterator[str]:
+    """Run a B2 that keeps what it is sent in `root`, or forgets it.
 
-    It is a process of its own, so that its work is not ours. Gives the text of an rclone.conf.
+    `latency` is in seconds, added to each call. It is a process of its own, so that its work is
+    not ours. Gives the text of an rclone.conf.
     """
     command = [sys.executable, "-m", "mediapipe.testing.b2", "--latency", str(latency)]
+    command += ["--root", str(root)] if root else []
     with subprocess.Popen([*command, "--bucket", BUCKET], stdout=subprocess.PIPE, text=True) as b2:
         try:
             assert b2.stdout is not None

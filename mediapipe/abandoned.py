@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk import marker
-from mediapipe.disk.index import list_folder, walk
+from mediapipe.disk.index import is_gone, list_folder, walk
 from mediapipe.folders import our_marker
 from mediapipe.holdings import Candidate, hold
 from mediapipe.plan import Kept, clock, duration
@@ -131,9 +131,7 @@ def _is_alone(path: str) -> bool:
         found = marker.read(path)
     except OSError:
         return False
-    return found is None or not any(
-        os.path.lexists(f"{folder}/{entry.path}") for entry in found.files
-    )
+    return found is None or all(is_gone(f"{folder}/{entry.path}") for entry in found.files)
 
 
 def _root_of(path: str, config: Config) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from mediapipe import __version__, descriptions
+from mediapipe import __version__, descriptions, mount_arguments
 from mediapipe.errors import UsageError
 from mediapipe.logs import SERVICES
 from mediapipe.units import Seconds
@@ -14,19 +16,25 @@ from mediapipe.units import Seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-UNITS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
+UNITS = {
+    "categories": "qbt-categories",
+    "upload": "qbt-upload-b2",
+    "cleanup": "qbt-cleanup",
+    "postprocess": "sab-postprocess",
+}
 """Verb → the console script and systemd unit that people type."""
 
 INQUIRIES = (
-    "alert", "config check", "explain", "history", "lifecycle", "logs", "status", "wait-for",
-    "watch",
-)  # fmt: skip
+    *("alert", "config check", "doctor", "explain", "history", "lifecycle", "logs", "status"),
+    *("wait-for", "watch", *mount_arguments.VERBS),
+)
 """The verbs that are no jobs."""
 
 _SUMMARIES = {
     "categories": "declare qBittorrent's download categories",
     "upload": "upload the library and uncategorized downloads to B2, with proof",
     "cleanup": "remove seeded torrents, their files and library links, once all is proven on B2",
+    "postprocess": "move what SABnzbd finished to where the *arr apps look, and tell them",
 }
 _DESCRIPTIONS = {
     "categories": """\
@@ -40,6 +48,11 @@ is written. With nothing pending no service is asked.""",
 Removes torrents past their seeding time, then their files, their hard links in the library, their
 markers and the folders that this empties. A file goes only if the remote confirms its size and
 SHA-1 in this very run. What cannot be looked at is kept.""",
+    "postprocess": """\
+Moves each download that SABnzbd's history calls completed to the folder of its category, once, and
+tells the *arr app of it. For a SABnzbd in a container on a share where its own renames fail. Finds
+the files in _UNPACK_ folders that a failed rename left, never takes what is still worked on, and
+reports what failures leave behind. What it does not move it names, with the reason.""",
 }
 
 _STATUS = """\
@@ -81,6 +94,17 @@ Each event has fields of its own, which journalctl can choose by:
   journalctl MEDIAPIPE_JOB=cleanup MEDIAPIPE_ACTION=delete-file
   journalctl MEDIAPIPE_OUTCOME=unavailable --since today
   journalctl MEDIAPIPE_PATH=/media/arr/tv/Show/S01E01.mkv"""
+_DOCTOR = """\
+Looks at what the jobs rest on, and tells of each finding what it is, why it matters and what to do.
+TOPIC is config, mounts, qbittorrent, sabnzbd, remote, arr or units; without one, all. arr looks at
+root folders, hard links (a real one is tried), categories, path mappings, Prowlarr's applications
+and FlareSolverr; and lets each app try one indexer of Prowlarr's, which searches its tracker: at
+most daily, unless arr is named. Nothing is changed. 3 with findings; 75 where something could not
+be looked at."""
+_REPAIR = """\
+Lets each app try one indexer of Prowlarr's. Where one fails, Prowlarr writes all of its indexers
+into its applications anew (ApplicationIndexerSync with forceSync), and they are tried again. With
+--dry-run nothing is written."""
 
 _EXIT = """\
 exit status:
@@ -98,6 +122,7 @@ first steps:
   mediapipe upload --dry-run       what would be uploaded, and what waits for what
   mediapipe cleanup --dry-run      what would be deleted, and why the rest is kept
   mediapipe status                 what ran when, and what is held up by what
+  mediapipe doctor                 is everything that the jobs rest on in order?
   mediapipe explain PATH           why is it still here, or what became of it?
   mediapipe logs -f                follow the jobs that systemd's timers start
 
@@ -158,6 +183,7 @@ def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
 def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
     words = {
         "status": ("what ran when, what is held up and by what, what is proven", _STATUS),
+        "doctor": ("what is wrong around the jobs, why it matters, what to do", _DOCTOR),
         "explain": ("all that is known of a file or torrent, and what becomes of it", _EXPLAIN),
         "history": ("what the jobs changed", _HISTORY),
         "restore": ("fetch deleted files back from B2", _RESTORE),
@@ -167,6 +193,7 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
         ),
     }
     parsers = {verb: _add_verb(verbs, verb, *about) for verb, about in words.items()}
+    parsers["doctor"].add_argument("topics", nargs="*", metavar="TOPIC", help="default: all")
     parsers["explain"].add_argument("subject", metavar="PATH|HASH|NAME")
     parsers["history"].add_argument("path", nargs="?", metavar="PATH", help="default: all")
     parsers["history"].add_argument(
@@ -185,6 +212,11 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
             shape = "object per line" if verb == "history" else "object"
             parser.add_argument("--json", action="store_true", help=f"answer as one JSON {shape}")
     _add_logs(verbs)
+    repair = verbs.add_parser("repair", help="mend what the doctor found")
+    repairs = repair.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    keys = _add_verb(repairs, "prowlarr-keys", "make Prowlarr write its key anew", _REPAIR)
+    _add_job_options(keys, "repair")
+    keys.set_defaults(verb="repair")
     wait = _add_verb(verbs, "wait-for", "wait until an app is ready", _WAIT_FOR)
     wait.add_argument("app", metavar="APP", help="what to wait for")
     wait.add_argument(
@@ -208,6 +240,15 @@ def _add_inquiries(verbs: argparse._SubParsersAction[_Parser]) -> None:
     )
     watch.add_argument("-v", "--verbose", action="store_true", help="log each change")
     _add_config(watch)
+    mount_arguments.add(functools.partial(_add_inquiry, verbs))
+
+
+def _add_inquiry(
+    verbs: argparse._SubParsersAction[_Parser], verb: str, summary: str, description: str
+) -> _Parser:
+    parser = _add_verb(verbs, verb, summary, description)
+    _add_config(parser)
+    return parser
 
 
 def _add_logs(verbs: argparse._SubParsersAction[_Parser]) -> None:
@@ -271,6 +312,18 @@ def _add_job_options(parser: argparse.ArgumentParser, verb: str) -> None:
             default=Seconds.parse("60s"),
             metavar="DURATION",
             help="how long qBittorrent may take to answer (default: 60s)",
+        )
+    if verb == "postprocess":
+        parser.add_argument(
+            "--adopt",
+            type=os.path.abspath,
+            metavar="PATH",
+            help="move this folder, though SABnzbd calls its job failed or knows none: look first",
+        )
+        parser.add_argument(
+            "--sweep",
+            action="store_true",
+            help="delete unfinished jobs that SABnzbd does not know, untouched for 7 days",
         )
     if verb == "cleanup":
         parser.add_argument(

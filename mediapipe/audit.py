@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from mediapipe.plan import Action
 
@@ -23,21 +23,32 @@ _BEGINNING = b'{"time": '
 
 def append(state: str, job: str, action: Action, extra: dict[str, object]) -> None:
     """Append a line, durably; it holds what is needed to fetch the file back. Raises OSError."""
-    line = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "job": job,
-        "action": action.kind,
-        "path": action.path,
-        **action.details(),
-        **extra,
-        "reason": action.reason,
-    }
+    write(state, line_of(job, action, extra))
+
+
+def line_of(job: str, action: Action, extra: Mapping[str, object]) -> Line:
+    """Give the line of an action, all but its time."""
+    about = {"job": job, "action": action.kind, "path": action.path}
+    return {**about, **action.details(), **extra, "reason": action.reason}
+
+
+def write(state: str, line: Line) -> None:
+    """Append a line with the time of now, durably. Raises OSError."""
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **line}
     descriptor = _open(state)
     try:
         os.write(descriptor, json.dumps(line).encode() + b"\n")
         os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def length(state: str) -> int:
+    """Give the bytes that are written so far. Raises OSError."""
+    try:
+        return os.stat(os.path.join(state, NAME)).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def demand_writable(state: str) -> None:
@@ -57,8 +68,10 @@ def _open(state: str) -> int:
     return descriptor
 
 
-def read(state: str) -> Iterator[Line | None]:
+def read(state: str, start: int = 0) -> Iterator[Line | None]:
     """Give the lines, oldest first, one at a time; None for each that cannot be read.
+
+    `start` is the byte from which on; all are given where there are fewer bytes.
 
     Nothing where nothing was ever changed. Raises OSError.
     """
@@ -68,6 +81,8 @@ def read(state: str) -> Iterator[Line | None]:
     except FileNotFoundError:
         return
     with os.fdopen(descriptor, "rb") as stream:
+        if 0 < start <= os.fstat(descriptor).st_size:
+            stream.seek(start)
         for raw in stream:
             yield _parse(raw)
 

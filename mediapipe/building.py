@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import sqlite3
 from typing import TYPE_CHECKING
 
-from mediapipe import latch
+from mediapipe import app_tallies, latch
 from mediapipe.adapters.archives import Unarchiver
 from mediapipe.adapters.jellyfin import Jellyfin
 from mediapipe.adapters.mounted import Mounted
-from mediapipe.adapters.qbittorrent import Qbittorrent
 from mediapipe.adapters.rc import Mount
 from mediapipe.adapters.rclone import Rclone
 from mediapipe.adapters.sabnzbd import Sabnzbd
 from mediapipe.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from mediapipe.adapters.arr import Arr
+    from mediapipe.adapters.arr_import import ArrImport
+    from mediapipe.adapters.qbittorrent import Qbittorrent
     from mediapipe.config import ArrConfig, JellyfinConfig, SabnzbdConfig
     from mediapipe.ports import Listener
     from mediapipe.runner import Context
+    from mediapipe.titles import ArrLibrary
     from mediapipe.units import SecretFile
 
 
@@ -28,6 +34,8 @@ def qbittorrent(context: Context, job: str, path: str) -> Qbittorrent:
 
     `path` is the configuration's.
     """
+    from mediapipe.adapters.qbittorrent import Qbittorrent
+
     latch.demand_open(context, "qbittorrent", job, path)
     settings = context.config.qbittorrent
     return Qbittorrent(
@@ -82,6 +90,54 @@ def arr(name: str, settings: ArrConfig, *, waiting: bool = False) -> Arr:
     if not settings.api_key_file:
         raise ConfigError(f"{key} is blank", hint="its API knows nobody without a key")
     return Arr(name, settings, _file(settings.api_key_file, key), waiting=waiting)
+
+
+def usenet(context: Context) -> Sabnzbd | None:
+    """Build the client of SABnzbd; None where there is none, or no key for it is configured."""
+    settings = context.config.sabnzbd
+    return sabnzbd(settings) if settings and settings.api_key_file else None
+
+
+def importer(context: Context, name: str) -> ArrImport:
+    """Build what tells `[arr.NAME]` of downloads; as `arr`."""
+    from mediapipe.adapters.arr_import import ArrImport
+
+    return ArrImport(arr(name, context.config.arr[name]))
+
+
+@contextlib.contextmanager
+def arrs(context: Context, *, waiting: bool = False) -> Iterator[Callable[[str], Arr]]:
+    """Give what builds the client of `[arr.NAME]`, once each; how they did goes to the history.
+
+    What it gives raises ConfigError where there can be none.
+    """
+    built: dict[str, Arr] = {}
+
+    @functools.cache
+    def client(name: str) -> Arr:
+        built[name] = arr(name, context.config.arr[name], waiting=waiting)
+        return built[name]
+
+    try:
+        yield client
+    finally:
+        for name, app in built.items():
+            with contextlib.suppress(sqlite3.Error):  # what was done has to be reported first
+                app_tallies.add(name, vars(app.counters), app.left_alone, context)
+
+
+@contextlib.contextmanager
+def apps(context: Context) -> Iterator[Callable[[str], ArrLibrary]]:
+    """Give the same as what tells of titles."""
+    with arrs(context) as client:
+
+        @functools.cache
+        def library(name: str) -> ArrLibrary:
+            from mediapipe.adapters.arr_library import Library
+
+            return Library(client(name))
+
+        yield library
 
 
 def mounted(context: Context) -> Mounted:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from mediapipe.disk.index import File, Inode
     from mediapipe.ports import Torrent, TorrentFile
 
+_NOBODY: frozenset[str] = frozenset()
 _WITHOUT_METADATA = frozenset({"metaDL", "forcedMetaDL", "downloadingMetadata"})
 
 
@@ -29,13 +29,30 @@ class Claims:
     """Hash → files."""
     paths: Mapping[str, frozenset[str]]
     inodes: Mapping[Inode, frozenset[str]]
+    seen: Mapping[str, File] = field(default_factory=dict)
+    """Path → file, of what is there and was looked at for these claims."""
+    below: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Folder → hashes of torrents that hold whatever lies below it: one of their files is not found
+    there, and may be there under a name that looks alike."""
+    beside: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The same for a folder of many torrents: they hold what no torrent lists right in it."""
     blind: str = ""
     """Why the claims of a torrent may be others than they look: none of its files is here."""
 
     def of(self, path: str, file: File | None) -> frozenset[str]:
         """Give the hashes that hold a path or its inode."""
-        by_inode = self.inodes.get(file.inode, frozenset()) if file else frozenset[str]()
-        return self.paths.get(path, frozenset()) | by_inode
+        by_path = self.paths.get(path, _NOBODY)
+        by_inode = self.inodes.get(file.inode, _NOBODY) if file else _NOBODY
+        found = by_path if by_inode <= by_path else by_path | by_inode
+        if not (self.below or self.beside):
+            return found
+        folder = path[: path.rfind("/")]
+        if path not in self.paths:
+            found |= self.beside.get(folder, _NOBODY)
+        while folder:
+            found |= self.below.get(folder, _NOBODY)
+            folder = folder[: folder.rfind("/")]
+        return found
 
 
 class Lister(Protocol):
@@ -52,8 +69,11 @@ def claims_of(
     `seen` are files by path that the lister has just looked at itself.
     """
     files: dict[str, tuple[TorrentFile, ...]] = {}
-    paths: dict[str, set[str]] = defaultdict(set)
-    inodes: dict[Inode, set[str]] = defaultdict(set)
+    paths: dict[str, frozenset[str]] = {}
+    inodes: dict[Inode, frozenset[str]] = {}
+    looked: dict[str, File] = {}
+    below: dict[str, frozenset[str]] = {}
+    beside: dict[str, frozenset[str]] = {}
     blind = ""
     for torrent in torrents:
         listed = lister.files(torrent)
@@ -64,25 +84,39 @@ def claims_of(
             )
         files[torrent.hash] = listed
         found = False
+        own = frozenset((torrent.hash,))  # one for all files: most are held by one torrent alone
         for one in listed:
             path = os.path.normpath(one.path)
-            paths[path].add(torrent.hash)
-            try:
-                there = seen.get(path) or look(path)
-            except OSError:
-                continue
+            paths[path] = paths[path] | own if path in paths else own
+            there = seen.get(path) or looked.get(path)
+            if there is None:
+                try:
+                    there = look(path)
+                except OSError:  # it is not found either
+                    there = None
             if there is not None:
                 found = True
-                inodes[there.inode].add(torrent.hash)
+                looked[path] = there
+                inode = there.inode
+                inodes[inode] = inodes[inode] | own if inode in inodes else own
+            elif one.wanted and one.progress == 1:
+                home = _home(path, torrent.save_path)
+                places = below if home else beside
+                home = home or torrent.save_path
+                places[home] = places.get(home, _NOBODY) | own
         if torrent.complete and not found and any(one.wanted for one in listed):
             blind = (
                 f"none of the files of the torrent {torrent.name} is in "
                 f"{shown(torrent.save_path) or 'its unknown folder'} on this host: is "
                 "[qbittorrent.path_map] right?"
             )
-    return Claims(
-        files,
-        {path: frozenset(hashes) for path, hashes in paths.items()},
-        {inode: frozenset(hashes) for inode, hashes in inodes.items()},
-        blind,
-    )
+    return Claims(files, paths, inodes, looked, below, beside, blind)
+
+
+def _home(path: str, save_path: str) -> str:
+    """Give the folder that is a torrent's own, or an empty string where it has none."""
+    start = f"{save_path}/"
+    if not path.startswith(start):
+        return path[: path.rfind("/")]
+    first, slash, _rest = path[len(start) :].partition("/")
+    return start + first if slash else ""

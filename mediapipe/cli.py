@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mediapipe.ports import Tell
     from mediapipe.runner import Report
 
-
 _STANDARD = 2
 
 
@@ -54,6 +53,11 @@ def upload() -> NoReturn:
 def cleanup() -> NoReturn:
     """Run `qbt-cleanup`."""
     _exit(functools.partial(arguments.parse_job, "cleanup"))
+
+
+def postprocess() -> NoReturn:
+    """Run `sab-postprocess`."""
+    _exit(functools.partial(arguments.parse_job, "postprocess"))
 
 
 def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
@@ -87,7 +91,7 @@ def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
 
 def collect_rarely() -> None:
     """Let the garbage collector rest: facts hold no circles, and it looks at all of them anew."""
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(300_000, 20, 20)
 
 
 _STOPPED = Unavailable("stopped by a signal", hint="what is proven is kept; the next run goes on")
@@ -142,7 +146,14 @@ def _run_job(options: Namespace) -> int:
     tell = for_systemctl(log)
     tell("job.started", level="debug", job=options.verb, dry_run=options.dry_run)
     started, clock = time.time(), time.monotonic()
-    with opened(state, options.verb, dry_run=options.dry_run) as history:
+
+    def first() -> None:
+        if options.verb == "postprocess":
+            from mediapipe import spool
+
+            spool.take(config.sabnzbd, state, tell)
+
+    with opened(state, options.verb, dry_run=options.dry_run, first=first) as history:
 
         def remember(outcome: str, counts: tuple[int, int, int], reason: str | None) -> None:
             seconds = time.monotonic() - clock
@@ -234,12 +245,26 @@ def _cleanup(options: Namespace, context: Context) -> Report:
     from mediapipe.jobs import cleanup
 
     path = find(options.config)
-    return cleanup.run(
+    with _building().apps(context) as apps:
+        return cleanup.run(
+            context,
+            _building().qbittorrent(context, options.verb, path),
+            functools.cache(lambda: _building().rclone(context, options.verb, path)),
+            cleanup.Options(options.force, options.accept_loss, options.orphans_now),
+            lambda paths: _building().mounted(context).read_ends(paths),
+            apps,
+            lambda: _building().unarchiver(),
+        )
+
+
+def _postprocess(options: Namespace, context: Context) -> Report:
+    from mediapipe.jobs import postprocess
+
+    return postprocess.run(
         context,
-        _building().qbittorrent(context, options.verb, path),
-        functools.cache(lambda: _building().rclone(context, options.verb, path)),
-        cleanup.Options(options.force, options.accept_loss, options.orphans_now),
-        lambda paths: _building().mounted(context).read_ends(paths),
+        _building().usenet(context),
+        functools.partial(_building().importer, context),
+        postprocess.Options(options.adopt or "", options.sweep),
     )
 
 
@@ -254,6 +279,13 @@ def _restore(options: Namespace, context: Context) -> Report:
         functools.cache(lambda: _building().rclone(context, options.verb, path)),
         restore.Options(place, os.path.abspath(options.to) if options.to else ""),
     )
+
+
+def _repair(_options: Namespace, context: Context) -> Report:
+    from mediapipe.jobs import repair
+
+    with _building().arrs(context) as client:
+        return repair.run(context, client)
 
 
 def _building() -> ModuleType:
@@ -275,6 +307,8 @@ _JOBS: dict[str, Callable[[Namespace, Context], Report]] = {
     "upload": _upload,
     "cleanup": _cleanup,
     "restore": _restore,
+    "postprocess": _postprocess,
+    "repair": _repair,
 }
 _VERBS: dict[str, Callable[[Namespace], int]] = {
     **dict.fromkeys(_JOBS, _run_job),

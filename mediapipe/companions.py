@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
-from mediapipe.disk.index import walk
+from mediapipe.disk.index import is_there
 from mediapipe.holdings import Candidate, Holding, complete, hold
 from mediapipe.judging import why_keep
 from mediapipe.names import matcher
 from mediapipe.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from mediapipe.claims import Claims
     from mediapipe.config import Config
     from mediapipe.history import History
-    from mediapipe.judging import Rules
+    from mediapipe.rules import Rules
     from mediapipe.runner import Context
 
 _LEFT = "went from the library "
@@ -92,26 +93,36 @@ def remembered(history: History) -> frozenset[str]:
 
 
 def read(
-    candidates: Iterable[Candidate], claims: Claims, rules: Rules, context: Context
+    candidates: Iterable[Candidate],
+    claims: Claims,
+    rules: Rules,
+    around: Surroundings,
+    context: Context,
 ) -> tuple[Beside, ...]:
     """Read what lies beside the links that may go and those that went, the deepest folder first."""
-    around, history = Surroundings(context.config), context.history
+    history = context.history
     left = remembered(history)
-    names = {path for path in left if not os.path.lexists(path)}
-    names |= _going(candidates, rules)
-    homes = {name: _home(name) for name in names}
+    gone, unsure = _gone(left)
+    names = gone | _going(candidates, rules)
+    homes = _homes(names)
+    links: dict[str, set[str]] = defaultdict(set)
+    for name, home in homes.items():
+        links[home].add(name)
     reserved = layout.reserved(context.config)
     found: dict[str, Beside] = {}
-    pending = {home for name, home in homes.items() if _is_open(home, name, reserved)}
-    while pending:
-        folder = max(pending, key=lambda one: (one.count("/"), one))
-        pending.remove(folder)
-        links = frozenset(name for name, home in homes.items() if home == folder)
-        found[folder] = unit = _read(folder, links, names, around, reserved)
-        parent = os.path.dirname(folder)
-        if not unit.alive and parent not in reserved:
-            pending.add(parent)
-    for path in left:
+    # a folder is read before those that it lies in: what lies in them may be in it
+    levels: dict[int, set[str]] = defaultdict(set)
+    for name, home in homes.items():
+        if _is_open(home, name, reserved):
+            levels[home.count("/")].add(home)
+    for depth in range(max(levels, default=0), 0, -1):
+        for folder in sorted(levels[depth], reverse=True):
+            own = frozenset(links.get(folder, ()))
+            found[folder] = unit = _read(folder, own, names, around, reserved)
+            parent = os.path.dirname(folder)
+            if not unit.alive and parent not in reserved:
+                levels[depth - 1].add(parent)
+    for path in left - unsure:
         unit_of = found.get(homes.get(path, ""))
         if unit_of is None or (
             unit_of.alive and not any(bears(one.path, path) for one in unit_of.candidate.holdings)
@@ -122,9 +133,21 @@ def read(
     return tuple(replace(unit, candidate=one) for unit, one in zip(open_, whole, strict=True))
 
 
+def _gone(paths: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Give the names that surely are gone, and those that could not be looked at."""
+    gone, unsure = set(), set()
+    for path in paths:
+        try:
+            if not is_there(path):
+                gone.add(path)
+        except OSError:
+            unsure.add(path)
+    return gone, unsure
+
+
 def medium_below(folder: str, config: Config) -> str:
     """Give a medium, or something unknown, below a folder, or an empty string."""
-    return _look_through(folder, frozenset(), config, deep=True).reason
+    return _look_through(folder, (), Surroundings(config), deep=True).reason
 
 
 def _going(candidates: Iterable[Candidate], rules: Rules) -> set[str]:
@@ -141,12 +164,19 @@ def _going(candidates: Iterable[Candidate], rules: Rules) -> set[str]:
     return found
 
 
-def _home(name: str) -> str:
-    """Give the folder of a name, or the nearest above it that is there."""
-    folder = os.path.dirname(name)
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    return folder
+def _homes(names: Iterable[str]) -> dict[str, str]:
+    """Give name → its folder, or the nearest above it that is there."""
+    found: dict[str, str] = {}
+    homes: dict[str, str] = {}
+    for name in names:
+        folder = os.path.dirname(name)
+        if folder not in homes:
+            home = folder
+            while not os.path.isdir(home):
+                home = os.path.dirname(home)
+            homes[folder] = home
+        found[name] = homes[folder]
+    return found
 
 
 def _is_open(home: str, name: str, reserved: frozenset[str]) -> bool:
@@ -165,40 +195,44 @@ class _Seen:
     reason: str = ""
 
 
-def _look_through(
-    folder: str, names: Iterable[str] | frozenset[str], config: Config, *, deep: bool
-) -> _Seen:
+def _look_through(folder: str, names: Container[str], around: Surroundings, *, deep: bool) -> _Seen:
+    config = around.config
     ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
-    unreadable: list[str] = []
     seen = _Seen(set(), [], [])
-    for found in walk(folder, unreadable):
-        if not deep:
-            found.folders.clear()
+    pending = [folder]
+    while pending and not seen.reason:  # what lies in the folder itself is known by then
+        path = pending.pop()
+        try:
+            listed = around.listing(path)
+        except OSError as error:
+            seen.reason = f"{path}: {error.strerror}"
+            break
+        if deep:
+            pending += [f"{path}/{name}" for name in listed.folders]
+        if listed.odd:
+            seen.reason = f"{path}/{listed.odd[0]}"
         count = len(seen.there) + len(seen.files)
-        for path in found.odd:
-            seen.reason = seen.reason or path
-        for entry in found.files:
-            if ignored(entry.name):
+        others = {*listed.folders, *listed.odd}
+        for name in listed.numbers:
+            one = f"{path}/{name}"
+            if one in names:
+                seen.there.add(one)
+            elif name in others or ignored(name):
                 continue
-            if entry.path in names:
-                seen.there.add(entry.path)
-            elif is_medium(entry.name) or unfinished(entry.name) or is_large(entry):
-                seen.there.add(entry.path)
-                seen.reason = seen.reason or entry.path
+            elif is_medium(name) or unfinished(name) or is_large(one):
+                seen.there.add(one)
+                seen.reason = seen.reason or one
             else:
-                seen.files.append(entry.path)
+                seen.files.append(one)
         if count == len(seen.there) + len(seen.files):
-            seen.hollow.append(found.path)
-        if seen.reason:
-            break  # what lies in the folder itself is known by now
-    seen.reason = seen.reason or next(iter(unreadable), "")
+            seen.hollow.append(path)
     return seen
 
 
-def is_large(entry: os.DirEntry[str]) -> bool:
+def is_large(path: str) -> bool:
     """Whether a file is a medium by its size, or cannot be looked at."""
     try:
-        return entry.stat(follow_symlinks=False).st_size >= _LARGE
+        return os.lstat(path).st_size >= _LARGE
     except OSError:
         return True
 
@@ -206,12 +240,12 @@ def is_large(entry: os.DirEntry[str]) -> bool:
 def _read(
     folder: str,
     links: frozenset[str],
-    names: set[str],
+    names: Container[str],
     around: Surroundings,
     reserved: frozenset[str],
 ) -> Beside:
     root, config = folder in reserved, around.config
-    seen = _look_through(folder, names, config, deep=not root)
+    seen = _look_through(folder, names, around, deep=not root)
     alive = root or bool(seen.reason)
     library = next(
         one.root for one in config.libraries.values() if layout.inside(f"{folder}/x", one.root)

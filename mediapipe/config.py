@@ -54,9 +54,9 @@ class MountConfig:
     vfs_cache_max_age: Seconds = _seconds("7d")
     vfs_cache_min_free_space: Size = _size("20G")
     dir_cache_time: Seconds = _seconds("1m")
-    buffer_size: Size = _size("512M")
+    buffer_size: Size = _size("16M")
     vfs_read_ahead: Size = _size("1G")
-    vfs_read_chunk_size: Size = _size("128M")
+    vfs_read_chunk_size: Size = _size("16M")
     vfs_read_chunk_streams: int = 4
     vfs_fast_fingerprint: bool = True
     allow_other: bool = True
@@ -133,6 +133,7 @@ class SabnzbdConfig:
             "*": AbsPath("/mnt/storage/data/usenet/other"),
         }
     )
+    arr: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,10 @@ def _contradictions(config: Config) -> typing.Iterator[str]:
         yield from _url(where, url)
     yield from _libraries(config)
     yield from _nested(config)
+    if config.sabnzbd is not None:
+        from mediapipe import config_sabnzbd
+
+        yield from config_sabnzbd.mistakes(config.sabnzbd, config.arr)
 
 
 def _ranges(config: Config) -> typing.Iterator[str]:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mediapipe.holdings import Candidate, Holding
-    from mediapipe.judging import Rules
     from mediapipe.ports import Remote, RemoteObject
     from mediapipe.records import Proven
+    from mediapipe.rules import Rules
     from mediapipe.runner import Context
 
 _DAY = 86400.0

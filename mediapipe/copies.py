@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from mediapipe import layout
 from mediapipe.companions import is_medium
 from mediapipe.disk.index import look, same
-from mediapipe.hashing import hash_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from mediapipe.disk.index import File
     from mediapipe.history import History
     from mediapipe.holdings import Candidate, Holding
-    from mediapipe.judging import Rules
     from mediapipe.records import Proof
+    from mediapipe.rules import Rules
     from mediapipe.runner import Context
 
 _READ = "sha1 of "
@@ -41,8 +40,9 @@ def recognise(
     lonely = [
         holding
         for candidate in whole
+        if _may_have_copies(candidate, rules)
         for holding in candidate.holdings
-        if _is_lonely(candidate, holding, rules)
+        if _is_lonely(holding, rules)
     ]
     if not lonely:
         return whole
@@ -58,21 +58,29 @@ def recognise(
         replace(
             candidate,
             holdings=tuple(
-                found.get(one.path, one) if _is_lonely(candidate, one, rules) else one
+                found.get(one.path, one) if _is_lonely(one, rules) else one
                 for one in candidate.holdings
             ),
         )
+        if _may_have_copies(candidate, rules)
+        else candidate
         for candidate in whole
     )
 
 
-def _is_lonely(candidate: Candidate, holding: Holding, rules: Rules) -> bool:
-    """Whether a file that may go soon has no name in a library, though its category has one."""
+def _may_have_copies(candidate: Candidate, rules: Rules) -> bool:
+    """Whether it may go soon, and its category has a library."""
     return (
         (candidate.torrent is not None or candidate.orphan)
         and not candidate.grace
         and layout.library_of(rules.config, candidate.category) is not None
-        and holding.file is not None
+    )
+
+
+def _is_lonely(holding: Holding, rules: Rules) -> bool:
+    """Whether a file that may go has no name in a library."""
+    return (
+        holding.file is not None
         and holding.file.size > 0
         and holding.finished
         and not holding.trouble
@@ -133,6 +141,8 @@ def _is_equal(holding: Holding, sha1: str, history: History, now: float) -> bool
     known |= {one.objects[0].sha1 for one in history.proofs(file.identity)}
     if known or history.last(_key(file)) is not None:
         return sha1 in known or history.last(f"{_key(file)}{sha1}") is not None
+    from mediapipe.hashing import hash_file
+
     try:
         own = hash_file(file.path, lambda _done: True)
         if not same(look(file.path), file):

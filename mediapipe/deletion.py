@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
+from mediapipe.disk.index import renamed
 from mediapipe.judging import (
     confirmed,
     may_discard,
@@ -14,7 +15,7 @@ from mediapipe.judging import (
     why_other,
     why_unsure,
 )
-from mediapipe.layout import inside, item_finder, item_of
+from mediapipe.layout import item_finder, item_of
 from mediapipe.linking import target_of
 from mediapipe.plan import Kept, duration
 from mediapipe.step import Delete
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from mediapipe.companions import Beside
+    from mediapipe.disk.index import File
     from mediapipe.folders import Folders
     from mediapipe.holdings import Candidate, Holding
-    from mediapipe.judging import Rules
-    from mediapipe.ports import RemoteObject
+    from mediapipe.ports import RemoteObject, Torrent
     from mediapipe.records import Proven
+    from mediapipe.rules import Rules
 
 
 def void_markers(
@@ -44,12 +46,11 @@ def void_markers(
         for reason in filter(None, reasons):
             for name in holding.names:
                 for item in (name, item_of(name, rules.config)):
-                    path = marker.marker_path(item)
-                    if path in folders.markers:
+                    if found := folders.markers.get(item):
                         # fmt: off
-                        steps[path] = Delete(
-                            "delete-marker", path, reason, f"void {candidate.key}",
-                            candidate.name, file=folders.markers[path],
+                        steps[found.path] = Delete(
+                            "delete-marker", found.path, reason, f"void {candidate.key}",
+                            candidate.name, file=found,
                         )
                         # fmt: on
     return list(steps.values())
@@ -72,8 +73,8 @@ class Steps:
         self._gone: set[str] = set(gone)
         self._replaced: set[str] = set()
         """Library paths that become links into the mount."""
-        self._links: dict[str, int] = {}
-        """Proven library links that go → size in bytes."""
+        self._largest: dict[str, int] = {}
+        """Folder → bytes of the largest proven library link that goes from below it."""
 
     def of(
         self, candidate: Candidate, later: AbstractSet[str], staying: AbstractSet[str]
@@ -90,27 +91,25 @@ class Steps:
                                     torrent=candidate.torrent))  # fmt: skip
         files: list[Delete] = []
         links: list[Delete] = []
-        names: list[str] = []
+        names: dict[str, None] = {}
         for holding in candidate.holdings:
-            if holding.claimants & staying or holding.claimants & later:
+            claimants = holding.claimants
+            if not (staying.isdisjoint(claimants) and later.isdisjoint(claimants)):
                 continue
-            names.append(holding.path)
+            names[holding.path] = None
             if holding.file is None:
                 continue
             for one in self._file_steps(holding, candidate):
-                if one.path in self._gone | self._replaced:
+                if one.path in self._gone or one.path in self._replaced:
                     continue  # two files of one torrent share it
                 (self._replaced if one.kind == "symlink" else self._gone).add(one.path)
                 (files if one.kind == "delete-file" else links).append(one)
                 if one.kind == "delete-link" and one.proof:
-                    self._links[one.path] = holding.file.size
-                names.append(one.path)
+                    self._note_link(one.path, holding.file.size)
+                names[one.path] = None
         # what has no proof of its own goes first: a crash must leave the file that it stands beside
         steps += [*sorted(files, key=lambda one: bool(one.proof)), *links]
-        markers = list(self._markers(candidate, names))
-        folders = list(self._folders_emptied(candidate, names))
-        markers += self._markers(candidate, names)  # of items that were folders
-        return [*steps, *markers, *folders]
+        return [*steps, *self._remains(candidate, names)]
 
     def beside(self, unit: Beside) -> tuple[list[Delete], list[Kept]]:
         """Give what goes with the links that are gone by then, and what of it has to stay."""
@@ -120,7 +119,7 @@ class Steps:
             return [], []
         candidate = unit.candidate
         after = unit.there if bare else gone
-        below = [size for path, size in self._links.items() if inside(path, unit.folder)]
+        largest = self._largest.get(unit.folder, 0)
         steps: list[Delete] = []
         kept: list[Kept] = []
         names = sorted(gone)
@@ -130,7 +129,7 @@ class Steps:
             names.append(one.path)
             if one.path in self._gone or one.path.endswith("/"):  # a folder without files
                 continue
-            reason, proof = self._why_beside_goes(one, candidate, max(below, default=0))
+            reason, proof = self._why_beside_goes(one, candidate, largest)
             if one.file is None or not reason:
                 kept.append(Kept(one.path, self._why_beside_stays(one, candidate)))
                 continue
@@ -138,10 +137,15 @@ class Steps:
             steps.append(self._step("delete-link", one.path, reason, candidate, file=one.file,
                                     proof=proof))  # fmt: skip
         steps.sort(key=lambda one: bool(one.proof))
-        markers = list(self._markers(candidate, names))
-        folders = list(self._folders_emptied(candidate, names))
-        steps += [*markers, *folders]
+        steps += self._remains(candidate, names)
         return [replace(one, after=after, bare=bare) for one in steps], kept
+
+    def _note_link(self, path: str, size: int) -> None:
+        folder = path
+        while folder := folder[: folder.rfind("/")]:
+            if self._largest.get(folder, -1) >= size:
+                return  # so it is above it, too
+            self._largest[folder] = size
 
     def _why_beside_goes(
         self, holding: Holding, candidate: Candidate, largest: int
@@ -191,39 +195,51 @@ class Steps:
             if library is not None and library[1].after_delete == "symlink":
                 kind, target = "symlink", target_of(holding, self._objects, self._rules)
             own = (one for one in holding.copies if one.path == name)
-            named = next(own, replace(file, path=name))
+            named = next(own, None) or renamed(file, name)
             yield self._step(kind, name, proven, candidate, file=named,
                              proof=found, claimants=holding.claimants, target=target)  # fmt: skip
 
-    def _markers(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
-        """Give the markers whose item goes."""
+    def _remains(self, candidate: Candidate, names: Iterable[str]) -> list[Delete]:
+        """Give what goes last: the markers whose item is gone by then, and the folders."""
+        marked: dict[str, File] = {}
+        known = self._folders.markers
         for name in names:
             for item in (name, self._item_of(name)):
-                path = marker.marker_path(item)
-                found = self._folders.markers.get(path)
-                if found is None or path in self._gone or not self._goes(item):
-                    continue
-                self._gone.add(path)
-                yield self._step("delete-marker", path, f"{os.path.basename(item)} goes", candidate,
-                                 file=found)  # fmt: skip
+                if item in known:
+                    marked[item] = known[item]
+        markers = list(self._markers(candidate, marked))
+        folders = list(self._folders_emptied(candidate, names))
+        markers += self._markers(candidate, marked)  # of items that were folders
+        return [*markers, *folders]
+
+    def _markers(self, candidate: Candidate, marked: Mapping[str, File]) -> Iterator[Delete]:
+        for item, found in marked.items():
+            if found.path not in self._gone and self._goes(item):
+                self._gone.add(found.path)
+                yield self._step("delete-marker", found.path, f"{os.path.basename(item)} goes",
+                                 candidate, file=found)  # fmt: skip
 
     def _goes(self, item: str) -> bool:
         """Whether nothing is left of an item: its file goes, or its folder."""
-        return item in self._gone | self._replaced or item in self._folders.absent
+        return item in self._gone or item in self._replaced or item in self._folders.absent
 
     def _emptied(self, folder: str) -> bool:
         """Whether nothing is left in a folder but what goes with it."""
         names = self._folders.listing.get(folder)
-        return names is not None and all(
-            path in self._gone or path in self._folders.debris
-            for path in (f"{folder}/{name}" for name in names)
-        )
+        if names is None:
+            return False
+        for name in names:
+            path = f"{folder}/{name}"
+            if path not in self._gone and path not in self._folders.debris:
+                return False
+        return True
 
     def _folders_emptied(self, candidate: Candidate, names: Iterable[str]) -> Iterator[Delete]:
         """Give the folders that are empty by then, the deepest first."""
         for folder in _parents(names, self._folders.reserved):
             if folder not in self._gone and self._emptied(folder):
-                for name in sorted(self._folders.listing[folder]):
+                some = self._folders.listing[folder] if self._folders.debris else ()
+                for name in sorted(some):
                     path = f"{folder}/{name}"
                     if path in self._folders.debris and path not in self._gone:
                         yield self._step("delete-file", path, "it is no part of an item", candidate,
@@ -234,9 +250,23 @@ class Steps:
                 yield self._step("remove-directory", folder, "it is empty then", candidate)
 
     @staticmethod
-    def _step(kind: str, path: str, reason: str, candidate: Candidate, **fields: object) -> Delete:
-        return Delete(kind, path, reason, candidate.key, candidate.name, intent=candidate.intent,
-                      **fields)  # type: ignore[arg-type]  # fmt: skip
+    def _step(  # noqa: PLR0913 - what a step needs, and nothing else
+        kind: str,
+        path: str,
+        reason: str,
+        candidate: Candidate,
+        *,
+        file: File | None = None,
+        proof: tuple[Proven, ...] = (),
+        worthless: bool = False,
+        torrent: Torrent | None = None,
+        claimants: frozenset[str] = frozenset(),
+        target: str = "",
+    ) -> Delete:
+        return Delete(
+            kind, path, reason, candidate.key, candidate.name, torrent, file, proof, worthless,
+            claimants, candidate.intent, target=target,
+        )  # fmt: skip
 
 
 def _is_abandoned(holding: Holding) -> bool:
@@ -254,10 +284,10 @@ def _why(candidate: Candidate) -> str:
 
 
 def _parents(names: Iterable[str], reserved: frozenset[str]) -> list[str]:
-    found = set()
-    for name in names:
-        folder = os.path.dirname(name)
-        while folder not in reserved and folder != "/":
-            found.add(folder)
-            folder = os.path.dirname(folder)
+    found: set[str] = set()
+    for folder in {name[: name.rfind("/")] for name in names}:
+        above = folder
+        while above and above not in reserved and above not in found:
+            found.add(above)
+            above = above[: above.rfind("/")]
     return sorted(found, key=lambda folder: (-folder.count("/"), folder))

@@ -40,6 +40,7 @@ class Early:
 
     def __enter__(self) -> Self:
         """Begin."""
+        self._remote.get_ready()
         self._thread.start()
         return self
 

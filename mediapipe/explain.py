@@ -11,8 +11,8 @@ from mediapipe.claims import Claims, claims_of
 from mediapipe.errors import MediapipeError, Unavailable
 from mediapipe.explanation import AboutTorrent, Explanation
 from mediapipe.jobs import cleanup, upload
-from mediapipe.judging import Rules
 from mediapipe.plan import human
+from mediapipe.rules import Rules
 from mediapipe.verdicts import Rehearsal
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mediapipe.ports import Archives, Remote, RemoteObject, Torrent, TorrentClient, TorrentFile
     from mediapipe.records import Proven
     from mediapipe.runner import Context, Report
+    from mediapipe.unmonitoring import Apps
 
 _LOOKED = 100
 """Objects that are looked up for one answer: each is a billed call."""
@@ -71,6 +72,8 @@ def explain(
     torrents: Callable[[], TorrentClient],
     remote: Callable[[], Remote],
     read_ends: Callable[[Sequence[str]], Mapping[str, Ends]],
+    apps: Apps,
+    archives: Callable[[], Archives],
 ) -> Explanation:
     """Tell all of a path, a torrent's hash, the beginning of one, or a torrent's name.
 
@@ -100,7 +103,7 @@ def explain(
     ):
         subjects.refuse(word, unasked)
     held_up = latch.in_force(context.history.pauses(), context.now)
-    rehearsal = _rehearse(contexts, client, remote, read_ends, unasked)
+    rehearsal = _rehearse(contexts, client, remote, read_ends, apps, archives, unasked)
     facts = _with_remote(facts, remote, rules, unasked)
     by_hash = {one.hash: one for one in listed}
     known = {one.hash for one in called}.union(*(one.torrents for one in facts))
@@ -138,6 +141,8 @@ def _rehearse(
     client: _Once | None,
     remote: Callable[[], Remote],
     read_ends: Callable[[Sequence[str]], Mapping[str, Ends]],
+    apps: Apps,
+    archives: Callable[[], Archives],
     unasked: dict[str, str],
 ) -> Rehearsal:
     """Let both jobs scan and plan, on copies of the history."""
@@ -151,7 +156,7 @@ def _rehearse(
     jobs: dict[str, Callable[[], Report]] = {
         "upload": lambda: upload.run(contexts.upload, asked, remote, _unneeded, tuple),
         "cleanup": lambda: cleanup.run(
-            contexts.cleanup, asked(), remote, cleanup.Options(), read_ends
+            contexts.cleanup, asked(), remote, cleanup.Options(), read_ends, apps, archives
         ),
     }
     for job, rehearse in jobs.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from mediapipe.records import FileList
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class FileLists:
@@ -17,15 +18,10 @@ class FileLists:
 
     _db: sqlite3.Connection
 
-    def file_lists(self) -> dict[str, FileList]:
-        """Give hash → what was remembered of a torrent."""
+    def file_lists(self) -> dict[str, Callable[[], FileList]]:
+        """Give hash → what gives what was remembered of a torrent: few are asked for."""
         rows = self._db.execute("SELECT hash, stamp, files FROM file_lists")
-        return {
-            hash_: FileList(
-                stamp, {path: (one[0], one[1], one[2]) for path, *one in json.loads(files)}
-            )
-            for hash_, stamp, files in rows
-        }
+        return {row[0]: functools.partial(_list, *row[1:]) for row in rows}
 
     def remember_file_lists(self, lists: Mapping[str, FileList]) -> None:
         """Remember lists; call it inside `together`, since each write else waits for the disk."""
@@ -40,3 +36,7 @@ class FileLists:
     def forget_file_lists(self, hashes: Iterable[str]) -> None:
         """Forget the lists of torrents; call it inside `together`."""
         self._db.executemany("DELETE FROM file_lists WHERE hash = ?", [(one,) for one in hashes])
+
+
+def _list(stamp: str, files: str) -> FileList:
+    return FileList(stamp, {path: (one, two, three) for path, one, two, three in json.loads(files)})

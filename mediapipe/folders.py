@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from mediapipe.names import matcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from mediapipe.holdings import Candidate
     from mediapipe.surroundings import Surroundings
@@ -25,11 +25,11 @@ _HELD_OPEN = (".nfs", ".fuse_hidden")
 class Folders:
     """The folders that deletions may empty, as they were read, and those that never go."""
 
-    listing: Mapping[str, frozenset[str]]
+    listing: Mapping[str, AbstractSet[str]]
     """Folder → names in it; a folder that could not be read is missing here."""
     reserved: frozenset[str]
     markers: Mapping[str, File] = field(default_factory=dict)
-    """Marker path → the marker as it was found beside a name or an item that may go."""
+    """Item → its marker, as it was found beside a name or an item that may go."""
     absent: frozenset[str] = frozenset()
     """Names and items that surely are not there any more."""
     debris: Mapping[str, File] = field(default_factory=dict)
@@ -40,30 +40,53 @@ def read_folders(
     candidates: Iterable[Candidate], reserved: frozenset[str], around: Surroundings
 ) -> Folders:
     """Read the folders above every name that may go, and the markers beside them."""
-    listing: dict[str, frozenset[str]] = {}
-    markers: dict[str, File] = {}
-    absent = set()
-    debris: dict[str, File] = {}
-    ignored = matcher(around.config.upload.ignore)
+    read = _Reading(around, {"", *reserved})
     for candidate in candidates:
         for holding in candidate.holdings:
             if holding.trouble:
                 continue  # it stays, and may have a name that no disk can have
             for name in holding.names or (holding.path,):
-                folder = os.path.dirname(name)
-                while folder not in reserved and folder not in listing and folder != "/":
-                    if (found := around.names(folder)) is not None:
-                        listing[folder] = found
-                        debris |= _debris(folder, found, ignored)
-                    folder = os.path.dirname(folder)
+                read.above(name)
                 for item in around.items(name):
-                    if around.is_absent(item) or leads_into_mount(item, around.config):
-                        absent.add(item)
-                    beside = around.marker(item)
-                    # ours, or an empty one, may go with its item
-                    if beside and (beside[0].size == 0 or beside[1] is not None):
-                        markers[beside[0].path] = beside[0]
-    return Folders(listing, reserved, markers, frozenset(absent), debris)
+                    # where a file was seen there is no link
+                    read.item(item, is_file=item == name and holding.file is not None)
+    return Folders(read.listing, reserved, read.markers, frozenset(read.absent), read.debris)
+
+
+class _Reading:
+    """Reads each folder and each item once."""
+
+    def __init__(self, around: Surroundings, done: set[str]) -> None:
+        self.listing: dict[str, AbstractSet[str]] = {}
+        self.markers: dict[str, File] = {}
+        self.absent: set[str] = set()
+        self.debris: dict[str, File] = {}
+        self._around, self._done = around, done
+        self._items: set[str] = set()
+        self._ignored = matcher(around.config.upload.ignore)
+
+    def above(self, name: str) -> None:
+        """Read the folders that a name lies in."""
+        folder = name[: name.rfind("/")]
+        while folder not in self._done:
+            self._done.add(folder)
+            if (found := self._around.names(folder)) is not None:
+                self.listing[folder] = found
+                self.debris |= _debris(folder, found, self._ignored)
+            folder = folder[: folder.rfind("/")]
+
+    def item(self, item: str, *, is_file: bool) -> None:
+        """See whether an item is there, and its marker."""
+        if item in self._items:
+            return
+        self._items.add(item)
+        around = self._around
+        if around.is_absent(item) or (not is_file and leads_into_mount(item, around.config)):
+            self.absent.add(item)
+        beside = around.marker(item)
+        # ours, or an empty one, may go with its item
+        if beside and (beside[0].size == 0 or beside[1] is not None):
+            self.markers[item] = beside[0]
 
 
 def _debris(folder: str, names: Iterable[str], ignored: Callable[[str], bool]) -> dict[str, File]:
@@ -73,7 +96,7 @@ def _debris(folder: str, names: Iterable[str], ignored: Callable[[str], bool]) -
     """
     found = {}
     for name in names:
-        if ignored(name) and not name.endswith(marker.SUFFIX) and not name.startswith(_HELD_OPEN):
+        if not name.endswith(marker.SUFFIX) and ignored(name) and not name.startswith(_HELD_OPEN):
             with contextlib.suppress(OSError):
                 file = look(f"{folder}/{name}")
                 if file is not None and file.links == 1:

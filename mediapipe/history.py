@@ -9,10 +9,13 @@ import json
 from typing import TYPE_CHECKING
 
 from mediapipe import database
+from mediapipe.deeds import DeedsUnderWay
 from mediapipe.file_lists import FileLists
+from mediapipe.moves import Moves
 from mediapipe.records import Intent, Pause, Proof, Proven, Wanted
 from mediapipe.runs import storable
 from mediapipe.sightings import Sightings
+from mediapipe.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,11 +24,10 @@ if TYPE_CHECKING:
     from mediapipe.ports import Torrent
 
 _MAX_STEP = 1800
-"""Seconds that one pause between two runs can add to a seeding time: a box that was off for a week
-has not seeded for a week."""
+"""Seconds that a pause can add to a seeding time: a box off for a week has not seeded for one."""
 
 
-class History(Sightings, FileLists):
+class History(Sightings, FileLists, DeedsUnderWay, Tallies, Moves):
     """The open database. Every write is committed, durably, before the method returns."""
 
     # proofs
@@ -34,22 +36,28 @@ class History(Sightings, FileLists):
         """Give what is proven about a file of this identity, newest first."""
         return self.proofs_of([identity]).get(identity, ())
 
-    def proofs_of(self, identities: Iterable[Identity]) -> dict[Identity, tuple[Proof, ...]]:
-        """Give what is proven about files of these identities, in few questions."""
+    def proofs_of(
+        self, identities: Iterable[Identity], *, bare: bool = False
+    ) -> dict[Identity, tuple[Proof, ...]]:
+        """Give what is proven about files of these identities, in one question.
+
+        `bare` leaves out what a marker does not tell, so that the two are one proof.
+        """
         wanted = {(_fit(one[0]), one[1], _fit(one[2])): one for one in identities}
         rows = self._db.execute(
             "SELECT inode, proofs.size, mtime_ns, proofs.id, place, remote, objects.size, sha1,"
-            " file_id, readback FROM json_each(?) AS one CROSS JOIN proofs"
-            " ON inode = json_extract(one.value, '$[0]') AND mtime_ns = json_extract(one.value, "
-            "'$[2]') AND proofs.size = json_extract(one.value, '$[1]') CROSS JOIN objects"
-            " ON proof = proofs.id ORDER BY proven_at DESC, proofs.id, remote",
-            (json.dumps(sorted(wanted)),),  # in the order of the index
+            " file_id, readback FROM json_each(?) AS one CROSS JOIN proofs ON inode = one.value"
+            " CROSS JOIN objects ON proof = proofs.id ORDER BY proven_at DESC, proofs.id, remote",
+            (json.dumps(sorted({key[0] for key in wanted})),),  # in the order of the index
         )
         found: dict[Identity, dict[int, tuple[str, list[Proven]]]] = {}
-        for *key, number, place, remote, length, sha1, file_id, readback in rows:
-            proofs = found.setdefault(wanted[key[0], key[1], key[2]], {})
-            objects = proofs.setdefault(number, (json.loads(place), []))[1]
-            objects.append(Proven(json.loads(remote), length, sha1, file_id, bool(readback)))
+        for inode, size, mtime_ns, number, place, remote, length, sha1, file_id, readback in rows:
+            if (inode, size, mtime_ns) not in wanted:
+                continue  # the inode was another file once
+            proofs = found.setdefault(wanted[inode, size, mtime_ns], {})
+            where, objects = proofs.get(number) or proofs.setdefault(number, (_text(place), []))
+            name = where if remote == place else _text(remote)
+            objects.append(Proven(name, length, sha1, *(() if bare else (file_id, bool(readback)))))
         return {
             identity: tuple(Proof(place, tuple(objects)) for place, objects in proofs.values())
             for identity, proofs in found.items()
@@ -190,8 +198,7 @@ class History(Sightings, FileLists):
     ) -> int:
         """Record that a deletion begins; gives its id.
 
-        `paths` tells, for a piece of a deselected file, its identity: only the torrent, which is
-        about to go, could tell later that nobody wanted it.
+        `paths` tells the identity of a piece of a deselected file: only its torrent could later.
         """
         cursor = self._db.execute(
             "INSERT INTO intents (name, hash, paths, created) VALUES (?, ?, ?, ?)",
@@ -271,6 +278,11 @@ def _deselected(pairs: list[tuple[str, list[int] | None]]) -> dict[str, Identity
     return {
         path: None if marks is None else (marks[0], marks[1], marks[2]) for path, marks in pairs
     }
+
+
+def _text(stored: str) -> str:
+    """Give the text that a JSON string stands for; most hold nothing that is escaped."""
+    return str(json.loads(stored)) if "\\" in stored else stored[1:-1]
 
 
 def _fit(number: int) -> int:

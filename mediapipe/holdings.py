@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from mediapipe import layout
 from mediapipe.disk import marker
-from mediapipe.disk.index import File, is_empty, look, walk
+from mediapipe.disk.index import File, is_empty, is_gone, look, walk
 from mediapipe.disk.links import find_links
 from mediapipe.disk.mounts import mounts, why_inodes_untrusted
+from mediapipe.facts import fact
 from mediapipe.names import matcher
 from mediapipe.plan import shown
-from mediapipe.proofs import bared, marked
+from mediapipe.proofs import marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from mediapipe.surroundings import Surroundings
 
 
-@dataclass(frozen=True)
+@fact
 class Holding:
     """One file of a candidate, with all that is known about it."""
 
@@ -48,7 +49,7 @@ class Holding:
     """Library files with the same bytes that are no links: they go with it as links do."""
 
 
-@dataclass(frozen=True)
+@fact
 class Candidate:
     """Something that may go: a due torrent, a deletion that was begun, or an orphan."""
 
@@ -79,9 +80,10 @@ def of_torrent(torrent: Torrent, claims: Claims, around: Surroundings, seeded: f
     # names that differ in a torrent may be one on disk: qBittorrent maps what it cannot write
     listed = {one.path: one for one in claims.files[torrent.hash]}
     holdings = tuple(
-        hold(one.path, completed, around, wanted=one.wanted, finished=one.progress == 1)
-        for one in listed.values()
-    )
+        hold(path, completed, around, wanted=one.wanted, finished=one.progress == 1,
+             seen=claims.seen.get(path))
+        for path, one in listed.items()
+    )  # fmt: skip
     return Candidate(torrent.hash, torrent.name, torrent, torrent.category, holdings, seeded=seeded)
 
 
@@ -102,12 +104,13 @@ def _is_left(intent: Intent, reserved: frozenset[str], config: Config) -> bool:
     for path, identity in intent.paths.items():
         if _is_marked_anew(path, identity):
             continue
-        if layout.leads_into_mount(path, config) and not os.path.lexists(marker.marker_path(path)):
+        beside = marker.marker_path(path)
+        if layout.leads_into_mount(path, config) and is_gone(beside):
             continue
-        if os.path.lexists(path) or os.path.lexists(marker.marker_path(path)):
+        if not (is_gone(path) and is_gone(beside)):
             return True
         folder = os.path.dirname(path)
-        while folder not in reserved and not os.path.lexists(folder):
+        while folder not in reserved and is_gone(folder):
             folder = os.path.dirname(folder)
         if folder not in reserved and is_empty(folder):
             return True
@@ -178,14 +181,23 @@ def _category_of(path: str, config: Config) -> str:
 
 
 def hold(
-    path: str, root: str, around: Surroundings, *, wanted: bool = True, finished: bool = True
+    path: str,
+    root: str,
+    around: Surroundings,
+    *,
+    wanted: bool = True,
+    finished: bool = True,
+    seen: File | None = None,
 ) -> Holding:
-    """Look at a file that has to lie below a root, and where no link may lead elsewhere."""
+    """Look at a file that has to lie below a root, and where no link may lead elsewhere.
+
+    `seen` is what was found there in this very run.
+    """
     if not layout.inside(path, root) or os.path.normpath(path) != path:
         return Holding(path, None, f"{shown(path)} lies outside {root}", wanted, finished)
     try:
         trouble = around.why_elsewhere(path, root)
-        return Holding(path, look(path), trouble, wanted, finished)
+        return Holding(path, seen or look(path), trouble, wanted, finished)
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
         return Holding(path, None, f"cannot be read: {words}", wanted, finished)
@@ -199,12 +211,7 @@ def orphan_items(
     An entry of which a torrent holds any part, by path or by inode, is no orphan; nor is one that
     is unfinished.
     """
-    held: set[str] = set()
-    for path in claims.paths:
-        folder = path
-        while folder not in held and layout.inside(folder, config.paths.completed):
-            held.add(folder)
-            folder = os.path.dirname(folder)
+    held = set(map(layout.item_finder(config), claims.paths))
     for path, category in entries(config, unreadable):
         if path not in held:
             yield path, category
@@ -244,33 +251,35 @@ def complete(
     untrusted = {root: why_inodes_untrusted(root, table) for root in roots}
     trouble = next((reason for reason in untrusted.values() if reason), "")
     files = [one.file for candidate in candidates for one in candidate.holdings if one.file]
-    rows = history.proofs_of({file.identity for file in files})
+    rows = history.proofs_of({file.identity for file in files}, bare=True)
     sound = [one.path for candidate in candidates for one in candidate.holdings if not one.trouble]
     places = [proof.place for proofs in rows.values() for proof in proofs]
-    likely = [*map(os.path.dirname, sound), *around.likely_folders(places)]
-    links = find_links(roots, files, likely)
+    likely = [*(path[: path.rfind("/")] for path in sound), *around.likely_folders(places)]
+    links = find_links(roots, files, likely, around.listing)
     prefix = layout.address(config.rclone.remote, "")
 
     def finished(holding: Holding) -> Holding:
-        file = holding.file
+        path, file = holding.path, holding.file
         if file is None:
-            return replace(holding, claimants=claims.of(holding.path, None))
+            return replace(holding, claimants=claims.of(path, None))
         why = trouble or ("its file system tells no link count" if file.links < 1 else "")
-        names = links.names.get(file.inode, ()) if file.links > 1 else (holding.path,)
-        known = {
-            proof
-            for proof in (*bared(rows.get(file.identity, ())), *marked(file, names, around))
-            if proof.objects and all(one.remote.startswith(prefix) for one in proof.objects)
-        }
-        return replace(
-            holding,
-            trouble=holding.trouble or why,
-            names=tuple(sorted({holding.path, *names})),
-            proofs=tuple(sorted(known, key=lambda proof: proof.place)),
-            claimants=claims.of(holding.path, file),
-        )
+        names = links.names.get(file.inode, ()) if file.links > 1 else (path,)
+        known: list[Proof] = []
+        for proof in (*rows.get(file.identity, ()), *marked(file, names, around)):
+            if proof not in known and _is_below(proof, prefix):
+                known.append(proof)
+        known.sort(key=lambda proof: proof.place)
+        every = tuple(sorted({path, *names}))
+        # all its fields: thousands of these are made, and `replace` takes three times as long
+        return Holding(path, file, holding.trouble or why, holding.wanted, holding.finished, every,
+                       tuple(known), claims.of(path, file), holding.copies)  # fmt: skip
 
     return tuple(
-        replace(candidate, holdings=tuple(finished(one) for one in candidate.holdings))
+        replace(candidate, holdings=tuple([finished(one) for one in candidate.holdings]))
         for candidate in candidates
     )
+
+
+def _is_below(proof: Proof, prefix: str) -> bool:
+    """Whether a proof names objects, and all of them are on the remote of today."""
+    return bool(proof.objects) and all(one.remote.startswith(prefix) for one in proof.objects)

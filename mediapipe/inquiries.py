@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mediapipe import writing
+from mediapipe import mount_arguments, writing
 from mediapipe.config_load import load
 from mediapipe.errors import ConfigError, Refused, Unavailable
 from mediapipe.places import find, state_folder
@@ -195,6 +195,7 @@ def explain(options: Namespace) -> int:
     with (
         opened(state, "upload", dry_run=True) as first,
         opened(state, "cleanup", dry_run=True) as second,
+        contextlib.ExitStack() as open_,
     ):
         one, other = (
             Context(config, history, tell, watcher(tell, 30.0), state, now, True, path)
@@ -206,6 +207,8 @@ def explain(options: Namespace) -> int:
             lambda: building.qbittorrent(other, "cleanup", path),
             functools.cache(lambda: building.rclone(other, "cleanup", path)),
             lambda paths: building.mounted(other).read_ends(paths),
+            open_.enter_context(building.apps(other)),
+            building.unarchiver,
         )
     if options.json:
         sys.stdout.write(json.dumps(explanation.as_json(told)) + "\n")
@@ -221,11 +224,31 @@ def logs(options: Namespace) -> int:
     return logs.logs(options)
 
 
+def doctor(options: Namespace) -> int:
+    """Look at what the jobs rest on, as `examining` has it."""
+    from mediapipe import examining
+
+    return examining.doctor(options)
+
+
 def wait_for(options: Namespace) -> int:
     """Wait until an app is ready, as `waiting` has it."""
     from mediapipe import waiting
 
     return waiting.wait_for(options)
+
+
+def _around_the_mount(options: Namespace) -> int:
+    """Do what the commands around the mount do; `mount` itself stays until it is ended."""
+    from mediapipe import cached, mounting, remote_listing, warming
+
+    verbs = {
+        "cache": cached.cache,
+        "ls": remote_listing.ls,
+        "mount": mounting.mount,
+        "warm": warming.warm,
+    }
+    return verbs[options.verb](options)
 
 
 def alert(options: Namespace) -> int:
@@ -267,6 +290,7 @@ def _write(title: str, lines: Sequence[str]) -> None:
 VERBS: dict[str, Callable[[Namespace], int]] = {
     "alert": alert,
     "config check": config_check,
+    "doctor": doctor,
     "explain": explain,
     "history": history,
     "lifecycle": lifecycle,
@@ -274,4 +298,5 @@ VERBS: dict[str, Callable[[Namespace], int]] = {
     "status": status,
     "wait-for": wait_for,
     "watch": watch,
+    **dict.fromkeys(mount_arguments.VERBS, _around_the_mount),
 }

@@ -3,61 +3,25 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
-from mediapipe.names import matcher
 from mediapipe.plan import clock, duration, human, shown
-from mediapipe.records import Wanted
+from mediapipe.records import Proven, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from mediapipe.config import Config, Library
     from mediapipe.disk.index import File
     from mediapipe.holdings import Candidate, Holding
     from mediapipe.ports import RemoteObject, Torrent
-    from mediapipe.records import Proof, Proven
+    from mediapipe.records import Proof
+    from mediapipe.rules import Rules
 
 _DISCARD_MOST = 100 << 20
 """Bytes up to which a file may go unuploaded (CONTRACT: discardable)."""
 _DISCARD_SHARE = 10
 """… and it must be at most one tenth of the torrent's largest file."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the configuration says about keeping."""
-
-    config: Config
-    discardable: Callable[[str], bool]
-    libraries: tuple[tuple[str, Library], ...]
-    """Library name and library."""
-
-    @classmethod
-    def of(cls, config: Config) -> Rules:
-        """Compile the rules of a configuration."""
-        discardable = matcher(config.cleanup.discardable, fold=True)
-        return cls(config, discardable, tuple(config.libraries.items()))
-
-    def seeding(self, category: str) -> tuple[int, float]:
-        """Give the seeding time in seconds and the ratio that a category asks for."""
-        cleanup = self.config.cleanup
-        own = cleanup.categories.get(category)
-        seconds = own.seeding_time if own and own.seeding_time is not None else None
-        ratio = own.min_ratio if own and own.min_ratio is not None else None
-        return (
-            cleanup.seeding_time if seconds is None else seconds,
-            cleanup.min_ratio if ratio is None else ratio,
-        )
-
-    def library_holding(self, path: str) -> tuple[str, Library] | None:
-        """Give the library that a path lies in."""
-        for name, library in self.libraries:
-            if layout.inside(path, library.root):
-                return name, library
-        return None
 
 
 def why_not_due(torrent: Torrent, seeded: float, rules: Rules, now: float) -> str:
@@ -83,6 +47,13 @@ def why_not_due(torrent: Torrent, seeded: float, rules: Rules, now: float) -> st
 
 def why_keep(candidate: Candidate, rules: Rules) -> str:
     """Tell why a candidate stays, as far as this host alone can tell."""
+    known = rules.reasons.get(id(candidate))
+    if known is None or known[0] is not candidate:
+        known = rules.reasons[id(candidate)] = (candidate, _why_keep(candidate, rules))
+    return known[1]
+
+
+def _why_keep(candidate: Candidate, rules: Rules) -> str:
     if candidate.grace:
         return candidate.grace
     if not candidate.holdings:
@@ -145,23 +116,6 @@ def why_unsure(holding: Holding, candidate: Candidate, rules: Rules) -> str:
         )
     if not holding.finished and not holding.wanted:
         return "" if file.links == 1 else "it is unselected, and has several names"
-    for name in holding.names:
-        if reason := _why_link_stays(name, rules):
-            return reason
-    return ""
-
-
-def _why_link_stays(name: str, rules: Rules) -> str:
-    """Tell why a library link cannot be dealt with yet (a later release brings it)."""
-    found = rules.library_holding(name)
-    if found is None:
-        return ""
-    library = found[1]
-    if library.after_delete == "delete" and library.arr in rules.config.arr:
-        return (
-            f"{library.arr} would fetch it again, and unmonitoring is not possible yet; leave "
-            f"[arr.{library.arr}] out to delete all the same"
-        )
     return ""
 
 
@@ -224,7 +178,7 @@ def leftovers(
         return
     for candidate in candidates:
         torrent = candidate.torrent
-        if not torrent or any(why_unsure(one, candidate, rules) for one in candidate.holdings):
+        if torrent is None:
             continue
         # what is in a library, too, goes up from there
         files = [
@@ -233,7 +187,7 @@ def leftovers(
             if not any(rules.library_holding(name) for name in one.names)
             if not _is_item_anyway(one.path, torrent, rules)
         ]
-        if files:
+        if files and not any(why_unsure(one, candidate, rules) for one in candidate.holdings):
             own = layout.item_of(files[0].path, rules.config)
             whole = all(layout.inside(one.path, own) for one in candidate.holdings)
             folder = own if whole else torrent.save_path
@@ -260,9 +214,10 @@ def confirmed(
     """Give the objects of a proof that the remote confirms now, or nothing."""
     for proof in holding.proofs:
         if not why_other(proof, holding, objects, rules):
+            ids = [objects[remote_name(one, rules)].file_id for one in proof.objects]
             return tuple(
-                replace(one, file_id=objects[remote_name(one, rules)].file_id)
-                for one in proof.objects
+                Proven(one.remote, one.size, one.sha1, file_id, one.readback)
+                for one, file_id in zip(proof.objects, ids, strict=True)
             )
     return ()
 
@@ -293,7 +248,7 @@ def why_void(one: Proven, objects: Mapping[str, RemoteObject], rules: Rules) -> 
 
 def remote_name(one: Proven, rules: Rules) -> str:
     """Give the object's name below the remote's root."""
-    return one.remote[len(layout.address(rules.config.rclone.remote, "")) :]
+    return one.remote[rules.prefix :]
 
 
 def _name(path: str) -> str:

@@ -84,12 +84,15 @@ def item_of(path: str, config: Config) -> str:
 def item_finder(config: Config) -> Callable[[str], str]:
     """Give `item_of` for many paths of one configuration."""
     starts = tuple(f"{folder}/" for folder in download_folders(config))
+    known: dict[str, str] = {}  # folder → the item that all in it belongs to; empty: each is one
 
     def find(path: str) -> str:
-        for start in starts:
-            if path.startswith(start):
-                return start + path[len(start) :].partition("/")[0]
-        return path
+        folder = path[: path.rfind("/") + 1]
+        if folder not in known:
+            start = next((one for one in starts if folder.startswith(one)), folder)
+            first = folder[len(start) :].partition("/")[0]
+            known[folder] = start + first if first else ""
+        return known[folder] or path
 
     return find
 

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from mediapipe.disk.marker import sync_folder
+from mediapipe.disk.marker import digest, sync_folder
 from mediapipe.errors import Unavailable
 from mediapipe.judging import asked, confirmed, remote_name
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mediapipe.holdings import Candidate, Holding
-    from mediapipe.judging import Rules
     from mediapipe.ports import RemoteObject
+    from mediapipe.rules import Rules
     from mediapipe.step import Delete
 
 Ends = tuple[int, str]
@@ -35,10 +34,13 @@ def why_not_linkable(
 ) -> dict[str, str]:
     """Read files through the mount: path there → how it differs, or an empty string."""
     wanted: dict[str, Holding] = {}
+    if not rules.linking:
+        return {}
     for candidate in candidates:
         for holding in asked(candidate, rules):
-            target = target_of(holding, objects, rules)
-            if target and any(_becomes_link(name, rules) for name in holding.names):
+            if not any(_becomes_link(name, rules) for name in holding.names):
+                continue
+            if target := target_of(holding, objects, rules):
                 wanted[target] = holding
     if not wanted:
         return {}
@@ -56,7 +58,7 @@ def why_not_linked(
     rules: Rules,
 ) -> str:
     """Tell why a library path of a candidate cannot become a link now, or give an empty string."""
-    for holding in candidate.holdings:
+    for holding in candidate.holdings if rules.linking else ():
         if not holding.proofs or not any(_becomes_link(name, rules) for name in holding.names):
             continue
         target = target_of(holding, objects, rules)
@@ -79,8 +81,7 @@ def target_of(holding: Holding, objects: Mapping[str, RemoteObject], rules: Rule
 def put_link(step: Delete) -> None:
     """Put a link in a file's place; the path is never missing. Raises OSError."""
     folder, name = os.path.split(step.path)
-    digest = hashlib.sha1(os.fsencode(name), usedforsecurity=False).hexdigest()
-    temporary = f"{folder}/.mediapipe-{digest[:16]}.tmp"
+    temporary = f"{folder}/.mediapipe-{digest(os.fsencode(name))[:16]}.tmp"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     os.symlink(step.target, temporary)
@@ -111,4 +112,4 @@ def _why_differs(holding: Holding, theirs: Ends | None) -> str:
 def _ends(descriptor: int) -> Ends:
     size = os.fstat(descriptor).st_size
     parts = (os.pread(descriptor, _MIB, offset) for offset in (0, max(size - _MIB, 0)))
-    return size, hashlib.sha1(b"".join(parts), usedforsecurity=False).hexdigest()
+    return size, digest(b"".join(parts))

@@ -33,17 +33,14 @@ class Lists:
 
     def files(self, torrent: Torrent) -> tuple[TorrentFile, ...]:
         """Give the files of a torrent. Raises Unavailable where they are not to be had."""
-        known = self._known.get(torrent.hash)
-        if (
-            known is not None
-            and torrent.hash not in self._anew
-            and torrent.complete
-            and known.stamp == _stamp(torrent)
-            and all(self._lies_there(path, file) for path, file in known.files.items())
-        ):
-            return tuple(
-                TorrentFile(path, file[1], True, 1.0) for path, file in known.files.items()
-            )
+        if torrent.hash in self._known and torrent.hash not in self._anew and torrent.complete:
+            known = self._known[torrent.hash]()
+            if known.stamp == _stamp(torrent) and all(
+                self._lies_there(path, file) for path, file in known.files.items()
+            ):
+                return tuple(
+                    [TorrentFile(path, file[1], True, 1.0) for path, file in known.files.items()]
+                )
         listed = self._client.files(torrent)
         if torrent.hash not in self._anew and torrent.complete and (files := _as_on_disk(listed)):
             self._new[torrent.hash] = FileList(_stamp(torrent), files)

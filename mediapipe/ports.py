@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
@@ -12,11 +13,10 @@ if TYPE_CHECKING:
     from mediapipe.errors import MediapipeError
 
 SAFE_STATES = frozenset({"uploading", "stalledUP", "queuedUP", "forcedUP", "pausedUP", "stoppedUP"})
-"""States in which a complete torrent's files lie still at their final place. Everything else
-(checking, moving, metadata, error, missingFiles, unknown) proves nothing."""
+"""States in which a complete torrent's files lie still at their place; no other proves anything."""
 
 
-@dataclass(frozen=True)
+@fact
 class Torrent:
     """One entry of qBittorrent's list, with paths as this host sees them."""
 
@@ -42,7 +42,7 @@ class Torrent:
         return self.progress == 1 and self.amount_left == 0 and self.state in SAFE_STATES
 
 
-@dataclass(frozen=True)
+@fact
 class TorrentFile:
     """One file that a torrent lists: `save_path + name`, the only reliable list."""
 
@@ -63,26 +63,21 @@ class TorrentClient(Protocol):
 
     def categories(self) -> Mapping[str, str]:
         """Give category name → absolute save path as qBittorrent sees it."""
-        ...
 
     def create_category(self, name: str, save_path: str) -> None:
         """Create a category; raises ActionFailed where qBittorrent refuses the name or path."""
-        ...
 
     def torrents(self) -> tuple[Torrent, ...]:
         """Give all torrents."""
-        ...
 
     def files(self, torrent: Torrent) -> tuple[TorrentFile, ...]:
         """Give the files of a torrent; empty where it has no metadata yet or is unknown."""
-        ...
 
     def remove(self, torrent: Torrent) -> None:
         """Remove a torrent from the list, never with its files."""
-        ...
 
 
-@dataclass(frozen=True)
+@fact
 class RemoteObject:
     """An object as the remote tells it."""
 
@@ -93,7 +88,7 @@ class RemoteObject:
     """The remote's id of this very version (B2's file id); empty where it has none."""
 
 
-@dataclass(frozen=True)
+@fact
 class Range:
     """A part of an object; offset and count in bytes."""
 
@@ -102,7 +97,7 @@ class Range:
     count: int
 
 
-@dataclass(frozen=True)
+@fact
 class Copied:
     """How a copy ended; what it does not complain of is not proven by that."""
 
@@ -120,11 +115,9 @@ class Remote(Protocol):
 
     def address(self, name: str) -> str:
         """Give the full remote name that people and markers use: `b2:bucket/tv/Show/x.mkv`."""
-        ...
 
     def why_not_storable(self, name: str) -> str:
         """Tell why this name cannot be stored faithfully, or give an empty string."""
-        ...
 
     def copy(
         self,
@@ -142,7 +135,9 @@ class Remote(Protocol):
         `arrived` is called for names that are said to have arrived, while others are on their way.
         What is not in the answer has not been proven by that: look it up.
         """
-        ...
+
+    def get_ready(self) -> None:
+        """Get ready for questions that another thread will ask while a copy is on its way."""
 
     def look(
         self, names: Sequence[str], *, go_on: Callable[[], bool] = lambda: True
@@ -151,53 +146,44 @@ class Remote(Protocol):
 
         Raises Unavailable soon after `go_on`, which is asked about each second, says no.
         """
-        ...
 
     def why_hides(self) -> str:
         """Tell which rule of the bucket hides our objects by their age, or give an empty string."""
-        ...
 
     def demand_bucket(self) -> None:
         """Demand that the bucket is there; raises ConfigError where it is not.
 
         A copy would make a bucket of a mistyped name, and fill it.
         """
-        ...
 
     def look_below(self, prefix: str, wanted: Container[str]) -> Mapping[str, RemoteObject]:
         """Look up, by one listing of a folder, those objects below it that are wanted.
 
         A name not in the answer proves nothing: it may be shown in another way.
         """
-        ...
 
     def read(
         self, ranges: Sequence[Range], *, go_on: Callable[[], bool] = lambda: True
     ) -> Sequence[bytes]:
         """Read ranges of objects, in their order; `go_on` as for `look`."""
-        ...
 
     def copy_within(self, sources: Mapping[str, str]) -> None:
         """Copy objects to other names (target → source) on the remote itself, sending no bytes.
 
         What could not be copied is not told: look for it.
         """
-        ...
 
     def fetch(self, name: str, path: str, watcher: Watcher) -> None:
         """Copy an object into a file of this host; raises ActionFailed where it is not there."""
-        ...
 
     def hide(self, names: Sequence[str]) -> None:
         """Hide objects: they are in no listing any more; the remote keeps their versions."""
-        ...
 
     def bucket(self) -> Bucket | None:
         """Give the bucket as B2's own API has it, or None where the remote is not plainly B2."""
-        ...
 
 
-@dataclass(frozen=True)
+@fact
 class Member:
     """One entry of an archive; sizes in bytes, as the archive says."""
 
@@ -210,7 +196,7 @@ class Member:
     """Bytes that it takes in the archive."""
 
 
-@dataclass(frozen=True)
+@fact
 class Listing:
     """What an archive says of itself."""
 
@@ -233,7 +219,6 @@ class Archives(Protocol):
 
     def list(self, path: str) -> Listing:
         """List an archive without extracting it."""
-        ...
 
     def extract(self, path: str, folder: str, *, most: int, watch: Callable[[], bool]) -> None:
         """Extract an archive into an empty folder.
@@ -241,10 +226,9 @@ class Archives(Protocol):
         No file may grow beyond `most` bytes; `watch` is called every second, tells whether it goes
         on, and may raise.
         """
-        ...
 
 
-@dataclass(frozen=True)
+@fact
 class Transfer:
     """One file on its way; sizes in bytes."""
 
@@ -253,7 +237,7 @@ class Transfer:
     sent: int
 
 
-@dataclass(frozen=True)
+@fact
 class Progress:
     """How far a copy is; sizes in bytes, rate in bytes per second, time left in seconds."""
 
@@ -276,7 +260,6 @@ class Watcher(Protocol):
     def show(self, progress: Progress) -> None: ...
     def end(self) -> None:
         """The copy has ended, however it did."""
-        ...
 
 
 class Listener(Protocol):
@@ -291,7 +274,6 @@ class Listener(Protocol):
         Where it does not run it has no picture: that is no error. Raises Unavailable and
         ConfigError where it may be told later, ActionFailed where it would refuse these for ever.
         """
-        ...
 
 
 class Tell(Protocol):

@@ -15,29 +15,23 @@ if TYPE_CHECKING:
     from mediapipe.surroundings import Surroundings
 
 
-def bared(rows: Iterable[Proof]) -> Iterator[Proof]:
-    """Give what history knows of a file's identity, as a marker would tell it."""
-    for row in rows:
-        yield Proof(row.place, tuple(_bare(one) for one in row.objects))
-
-
-def _bare(one: Proven | marker.Extracted) -> Proven:
-    """Give what a marker and a row both know, so that the two are one proof."""
-    return Proven(one.remote, one.size, one.sha1)
-
-
 def marked(file: File, names: Iterable[str], around: Surroundings) -> Iterator[Proof]:
     """Give what the markers beside the file's names, and of the items they lie in, say of it."""
     for name in names:
         for item in around.items(name):
             beside = around.marker(item)
             found = beside and beside[1]
+            if not found:
+                continue
             own = os.path.basename(name) if item == name else name[len(item) + 1 :]
-            for entry in found.files if found else ():
-                if found and entry.path == own and entry.identity == file.identity:
+            for entry in found.files:
+                if entry.path == own and entry.identity == file.identity:
                     yield proof_of(found, entry, item)
 
 
 def proof_of(found: marker.Marker, entry: marker.Entry, item: str) -> Proof:
     """Give what the marker of an item says of one of its files."""
-    return Proof(entry.remote or item, tuple(_bare(one) for one in found.objects(entry)))
+    if entry.remote:
+        return Proof(entry.remote, (Proven(entry.remote, entry.size, entry.sha1),))
+    members = [Proven(one.remote, one.size, one.sha1) for one in found.objects(entry)]
+    return Proof(item, tuple(members))

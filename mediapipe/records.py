@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
+
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 _LONGEST = 86400.0
 
 
-@dataclass(frozen=True)
+@fact
 class Proven:
     """An object on the remote that was looked up and had these bytes."""
 
@@ -27,7 +29,7 @@ class Proven:
     """Whether ranges were read back: above rclone's cutoff the SHA-1 is a label."""
 
 
-@dataclass(frozen=True)
+@fact
 class Proof:
     """A proof by identity: it outlives the name under which the file was uploaded.
 
@@ -40,7 +42,7 @@ class Proof:
     objects: tuple[Proven, ...]
 
 
-@dataclass(frozen=True)
+@fact
 class Sighting:
     """Since when and in how many runs something was seen so; times in epoch seconds."""
 
@@ -61,6 +63,29 @@ class Intent:
 
 
 @dataclass(frozen=True)
+class Deeds:
+    """Steps that were begun in one go; the audit gets a line after each."""
+
+    id: int
+    audited: int
+    """Bytes of the audit when they began."""
+    lines: tuple[dict[str, Any], ...]
+    """The lines to come, without their time, in the order of the steps."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How much of something cleanup left where it is; nothing is decided by it."""
+
+    subject: str
+    files: int
+    size: int
+    """Bytes."""
+    moment: float | None = None
+    """When the first of it may go, in epoch seconds; None where no time brings that."""
+
+
+@dataclass(frozen=True)
 class Wanted:
     """Files of a due torrent that nothing has uploaded; upload takes them, so that it may go."""
 
@@ -71,7 +96,7 @@ class Wanted:
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@fact
 class FileList:
     """The files of a torrent when it was last asked for them, all of them whole and in place."""
 
@@ -110,3 +135,29 @@ class Run:
     failed: int
     kept: int
     reason: str | None
+
+
+@dataclass(frozen=True)
+class Move:
+    """How far a download of SABnzbd's is on its way; each is moved once."""
+
+    id: str
+    """nzo_id."""
+    name: str
+    """As SABnzbd calls it."""
+    source: str
+    """What is moved, as this host sees it."""
+    inode: int
+    """Its number: another job may get the same path later."""
+    target: str
+    """Where it goes; once it is moved, where it lies."""
+    state: Literal["begun", "moved", "ended"]
+    """moved: the app is still to be told. ended: it was, or none is configured."""
+    stage: tuple[str, str, int] | None
+    """The newest stage of the move itself: kind, path, inode."""
+    app: str
+    """The [arr.NAME] that is told; empty for none."""
+    moment: float
+    """Epoch seconds of the last change."""
+    error: str = ""
+    """Why the last attempt failed, or what the app made of it; empty where all went well."""

@@ -7,14 +7,15 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from mediapipe import companions
+from mediapipe import audit, companions
 from mediapipe.abandoned import unknown_proofs
 from mediapipe.claims import claims_of
-from mediapipe.disk.index import look, same
+from mediapipe.disk.index import is_gone, look, same
 from mediapipe.disk.marker import SUFFIX
 from mediapipe.errors import Stale
 from mediapipe.linking import put_link
 from mediapipe.runner import Context, Result, attempt, lock
+from mediapipe.unmonitoring import unmonitor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,15 +23,17 @@ if TYPE_CHECKING:
     from mediapipe.config import Config
     from mediapipe.ports import Torrent, TorrentClient
     from mediapipe.step import Delete
+    from mediapipe.unmonitoring import Apps
 
 
 def remove_all(
     actions: Sequence[Delete],
     planned: Mapping[str, str],
     client: TorrentClient,
+    apps: Apps,
     context: Context,
 ) -> Iterator[Result]:
-    """Do the deletions, group by group; a group stops where its torrent could not be removed.
+    """Do the deletions, group by group; a group stops where a title or its torrent stays.
 
     `planned` are the torrents (hash → name) that the plan knew of.
     """
@@ -42,13 +45,14 @@ def remove_all(
                 staying |= {step.torrent.hash for step in steps if step.torrent}
                 yield from (Result(step, "stale", reason) for step in steps)
             else:
-                yield from _remove(steps, staying, client, context)
+                yield from _remove(steps, staying, client, apps, context)
 
 
 def _remove(
     steps: Sequence[Delete],
     staying: set[str],
     client: TorrentClient,
+    apps: Apps,
     context: Context,
 ) -> Iterator[Result]:
     """Do one group under an intent: what a crash leaves undone, the next run asks for again."""
@@ -60,39 +64,47 @@ def _remove(
     }
     torrent = next((step.torrent for step in steps if step.torrent), None)
     intent = steps[0].intent
-    if not steps[0].beside:
-        links = [step.path for step in steps if step.kind == "delete-link"]
-        with history.together():
+    lines = [audit.line_of("cleanup", step, _audited(step)) for step in steps]
+    links = [step.path for step in steps if step.kind == "delete-link"]
+    with history.together():
+        deeds = history.begin(lines, audit.length(context.state))
+        if not steps[0].beside:
             companions.remember(links, history, context.now)
             if paths and not intent:
                 hash_ = torrent.hash if torrent else ""
                 intent = history.intend(steps[0].name, hash_, paths, context.now)
     whole = True
     for number, step in enumerate(steps):
-        result = attempt(step, lambda one: apply(one, staying, client, context))
+        result = attempt(step, lambda one: apply(one, staying, client, apps, context))
         yield result
         if result.status == "failed":
             whole = False
-        if step.torrent is None:
-            continue
-        if result.status != "done":
-            staying.add(step.torrent.hash)
-            reason = "its torrent was not removed"
-            yield from (Result(rest, "stale", reason) for rest in steps[number + 1 :])
+        if result.status != "done" and (step.torrent or step.answer):
+            if torrent:
+                staying.add(torrent.hash)
+            whole = whole and (step.answer is None or not steps[0].intent)
+            what = "its torrent was not removed" if step.torrent else "it would be fetched again"
+            yield from (Result(rest, "stale", what) for rest in steps[number + 1 :])
             break
-        history.forget_torrents([step.torrent.hash])
-    if whole and intent:
-        history.finish(intent)
+        if step.torrent:
+            history.forget_torrents([step.torrent.hash])
+    with history.together():
+        history.end([deeds])
+        if whole and intent:
+            history.finish(intent)
 
 
 def apply(
-    step: Delete, staying: set[str], client: TorrentClient, context: Context
+    step: Delete, staying: set[str], client: TorrentClient, apps: Apps, context: Context
 ) -> dict[str, object]:
     """Do one step; gives what a restore needs beside what the plan tells.
 
     Raises Stale where the file is no longer the one that was planned.
     """
-    if step.torrent is not None:
+    if step.answer is not None:
+        _demand_planned(step, staying)
+        unmonitor(step.answer, apps)
+    elif step.torrent is not None:
         client.remove(step.torrent)
     elif step.kind == "remove-directory":
         try:
@@ -102,13 +114,7 @@ def apply(
         except OSError as error:
             raise Stale(f"it stays: {error.strerror}") from None
     else:
-        if step.claimants & staying:
-            raise Stale("a torrent that was to go with it is still there")
-        found = look(step.path)
-        if found is None:
-            raise Stale("it is gone already")
-        if step.file is None or not same(found, step.file):
-            raise Stale("it changed since the plan was made")
+        _demand_planned(step, staying)
         if step.kind == "delete-marker" and step.worthless:
             _outlive(step, context)
         if step.kind == "symlink":
@@ -116,6 +122,17 @@ def apply(
         else:
             os.unlink(step.path)
     return _audited(step)
+
+
+def _demand_planned(step: Delete, staying: set[str]) -> None:
+    """Raise Stale unless a file is the one that was planned, and nobody needs it any more."""
+    if step.claimants & staying:
+        raise Stale("a torrent that was to go with it is still there")
+    found = look(step.path)
+    if found is None:
+        raise Stale("it is gone already")
+    if step.file is None or not same(found, step.file):
+        raise Stale("it changed since the plan was made")
 
 
 def _audited(step: Delete) -> dict[str, object]:
@@ -133,7 +150,7 @@ def _outlive(step: Delete, context: Context) -> None:
 
     Raises Stale where the item is there again, OSError where the marker cannot be read.
     """
-    if os.path.lexists(step.path.removesuffix(SUFFIX)):
+    if not is_gone(step.path.removesuffix(SUFFIX)):
         raise Stale("its item is there again")
     unknown = tuple(unknown_proofs(step.path, context.history))
     with context.history.together():
@@ -147,7 +164,7 @@ def _why_changed(
     """Read the claims again, after the walk and right before deleting; tell what changed."""
     first = steps[0]
     for path in sorted(first.after):
-        if os.path.lexists(path):
+        if not is_gone(path):
             return f"{path}, with which it was to go, is still there"
     if first.bare and (found := companions.medium_below(first.name, config)):
         return f"{found} is in its folder now"

@@ -85,6 +85,7 @@ class Counters:
     retries: int = 0
     rebuilds: int = 0  # new sessions with the key read again, after a refusal
     trips: int = 0
+    open_until: float = 0.0  # by the client's clock: nothing is sent before
 
 
 class ResilientArr:
@@ -109,7 +110,7 @@ class ResilientArr:
         self.counters = Counters()
         self._key, self._patience, self._clock, self._sleep = key, patience, clock, sleep
         self._api: BaseArrAPI | None = None
-        self._failures, self._closed_until, self._last = 0, 0.0, ""
+        self._failures, self._last = 0, ""
 
     def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of pyarr's by its name; gives its dict or list. Raises ArrError."""
@@ -144,8 +145,7 @@ class ResilientArr:
     def _tried(self, ask: Callable[[BaseArrAPI], Any]) -> Any:
         """Ask until there is an answer, the failure is for good, or patience ends."""
         self.counters.calls += 1
-        left = self._closed_until - self._clock()
-        if left > 0:
+        if (left := self.counters.open_until - self._clock()) > 0:
             raise ArrUnavailable(f"left alone for {left:.0f} s more: {self._last}")
         attempt = 1
         while True:
@@ -185,8 +185,8 @@ class ResilientArr:
         self._failures += 1
         if self._failures < self._patience.trips_after:
             return False
-        self._last, self._closed_until = str(error), self._clock() + self._patience.cools_down
-        self.counters.trips += 1
+        self._last, self.counters.trips = str(error), self.counters.trips + 1
+        self.counters.open_until = self._clock() + self._patience.cools_down
         return True
 
     def _shaped(self, answer: Any, expect: type, what: str) -> Any:

@@ -247,8 +247,12 @@ def attempt(action: A, apply: Callable[[A], dict[str, object] | None]) -> Result
 
 
 @contextlib.contextmanager
-def opened(state: str, job: str, *, dry_run: bool) -> Iterator[History]:
+def opened(
+    state: str, job: str, *, dry_run: bool, first: Callable[[], None] = lambda: None
+) -> Iterator[History]:
     """Open the history for a run: under the job's lock, or as a copy that a dry run may spoil.
+
+    `first` is what a run does before its lock.
 
     Raises Unavailable where another run of the job is under way.
     """
@@ -257,6 +261,7 @@ def opened(state: str, job: str, *, dry_run: bool) -> Iterator[History]:
         with contextlib.closing(history):
             yield history
         return
+    first()
     with lock(state, f"{job}.lock", wait=0):
         history = open_history(state)
         with contextlib.closing(history):

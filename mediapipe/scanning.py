@@ -97,9 +97,7 @@ class _Walk:
         real = os.path.realpath(self._root)
         for path, before in self._before.items():
             try:
-                unchanged = folder_index.mark(os.stat(path)) == before[0]
-                if unchanged and full:
-                    unchanged = folder_index.content_of(path) == before[1]
+                unchanged = folder_index.is_as_it_was(path, before, full=full)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # where it is now, its parent will tell
             except OSError as error:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from mediapipe import latch
+from mediapipe import app_tallies, latch, usenet_status
 from mediapipe.plan import clock, duration, human, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from mediapipe.app_tallies import AppTally
     from mediapipe.history import History
     from mediapipe.latch import Backoff
-    from mediapipe.records import Intent, Run, Wanted
+    from mediapipe.records import Intent, Run, Tally, Wanted
 
 _MINUTE = 60.0
+_LISTED = 20
+"""Downloads that are told to people one by one."""
 _WHAT = {
     "refused": "its key or login was refused",
     "cap": "B2's cap is used up",
@@ -42,6 +45,14 @@ class Status:
     wanted: Sequence[Wanted]
     proven: tuple[int, int]
     """Files and bytes."""
+    without_torrent: Sequence[Tally]
+    """Media of each library that no torrent holds."""
+    unproven: Sequence[Tally]
+    """Downloads that no torrent holds and nothing proves."""
+    usenet: Mapping[str, Any] = field(default_factory=dict)
+    """What the last run of postprocess saw; empty where there was none."""
+    apps: Sequence[AppTally] = ()
+    """What the clients of the *arr apps met, over all runs."""
 
 
 def gather(
@@ -62,6 +73,10 @@ def gather(
         history.intents(),
         history.wanted(),
         history.proven(),
+        history.tallies("library"),
+        history.tallies("unproven"),
+        usenet=history.noted("postprocess"),
+        apps=app_tallies.read(history),
     )
 
 
@@ -89,6 +104,31 @@ def as_json(status: Status) -> dict[str, object]:
             {"name": one.name, "hash": one.hash, "paths": list(one.paths)} for one in status.wanted
         ],
         "proven": {"files": status.proven[0], "bytes": status.proven[1]},
+        "usenet": usenet_status.as_json(status.usenet),
+        "without_torrent": [
+            {
+                "library": one.subject,
+                "files": one.files,
+                "bytes": one.size,
+                "first_goes": one.moment and _stamp(one.moment),
+            }
+            for one in status.without_torrent
+        ],
+        "unproven": [
+            {"path": one.subject, "files": one.files, "bytes": one.size} for one in status.unproven
+        ],
+        "apps": {
+            one.app: {
+                "calls": one.calls,
+                "retries": one.retries,
+                "rebuilds": one.rebuilds,
+                "trips": one.trips,
+                "circuit": "open" if one.is_open(status.now) else "closed",
+                "open_until": _stamp(one.open_until) if one.is_open(status.now) else None,
+                "last": _stamp(one.last),
+            }
+            for one in status.apps
+        },
     }
 
 
@@ -114,6 +154,18 @@ def as_text(status: Status) -> Iterator[str]:
     yield ""
     yield "proven to be on the remote"
     yield f"  {_count(files, 'file')}, {human(size)}"
+    yield from usenet_status.as_text(status.usenet, status.now)
+    yield from _without_torrent(status)
+    if status.apps:
+        yield ""
+        yield "apps (what their clients met, over all runs)"
+    for app in status.apps:
+        left = f"left alone until {clock(app.open_until)}" if app.is_open(status.now) else "in use"
+        counts = ", ".join([
+            _count(app.calls, "call"), f"{app.retries:,} tried again",
+            _count(app.rebuilds, "new session"), f"{_count(app.trips, 'time')} left alone",
+        ])  # fmt: skip
+        yield f"  {app.app:<11} {left}; {counts}; last asked {_ago(app.last, status.now)}"
 
 
 def _job(job: str, run: Run | None, status: Status) -> Iterator[str]:
@@ -152,6 +204,26 @@ def _ago(moment: float, now: float) -> str:
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def _without_torrent(status: Status) -> Iterator[str]:
+    if status.without_torrent:
+        yield ""
+        yield "in libraries, and no torrent holds it (without_torrent decides)"
+    for tally in status.without_torrent:
+        goes = f"the first may go {clock(tally.moment)}" if tally.moment else "it stays"
+        yield f"  {tally.subject}: {_much(tally)}; {goes}"
+    if status.unproven:
+        yield ""
+        yield "downloads that no torrent holds and nothing proves (never deleted by us)"
+    for tally in status.unproven[:_LISTED]:
+        yield f"  {shown(tally.subject)}: {_much(tally)}"
+    if rest := status.unproven[_LISTED:]:
+        yield f"  and {len(rest):,} more, {human(sum(one.size for one in rest))}"
+
+
+def _much(tally: Tally) -> str:
+    return f"{_count(tally.files, 'file')}, {human(tally.size)}"
 
 
 def _run_json(run: Run) -> dict[str, object]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mediapipe.facts import fact
 from mediapipe.plan import human
 
 if TYPE_CHECKING:
     from mediapipe.disk.index import File
     from mediapipe.ports import Torrent
     from mediapipe.records import Proven
+    from mediapipe.titles import Answer
 
 
-@dataclass(frozen=True)
+@fact
 class Delete:
     """One step of a deletion."""
 
     kind: str
-    """remove-torrent, delete-file, delete-link, symlink, delete-marker or remove-directory."""
+    """unmonitor, remove-torrent, delete-file, delete-link, symlink, delete-marker or
+    remove-directory."""
     path: str
     reason: str
     group: str
@@ -41,6 +43,8 @@ class Delete:
     """Where the link leads that takes its place."""
     bare: bool = False
     """Whether it goes because no medium is left in the folder `name`."""
+    answer: Answer | None = None
+    """What is unmonitored, and where."""
 
     @property
     def beside(self) -> bool:
@@ -57,6 +61,9 @@ class Delete:
             fields |= objects[0]
         elif objects:
             fields["objects"] = objects
+        if self.answer is not None and self.answer.title is not None:
+            title = self.answer.title
+            fields |= {"app": self.answer.app, "title": title.name, "ids": list(title.monitored)}
         if self.torrent is not None:
             fields["hash"] = self.torrent.hash
         if self.file is not None:

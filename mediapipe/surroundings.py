@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk import marker
+from mediapipe.disk.index import is_gone, list_names
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from mediapipe.config import Config
-    from mediapipe.disk.index import File
+    from mediapipe.disk.index import File, Names
 
 
 class Surroundings:
@@ -26,18 +30,32 @@ class Surroundings:
         self._bases = layout.download_folders(config)
         self._elsewhere: dict[tuple[str, str], str] = {}
         self._links: dict[tuple[str, str], bool] = {}
-        self._names: dict[str, frozenset[str] | None] = {}
+        self._names: dict[str, AbstractSet[str] | None] = {}
+        self._listings: dict[str, Names | OSError] = {}
         self._markers: dict[str, tuple[File, marker.Marker | None] | None] = {}
         self._libraries = [
             (layout.address(config.rclone.remote, library.remote) + "/", str(library.root))
             for library in config.libraries.values()
         ]
 
-    def names(self, folder: str) -> frozenset[str] | None:
+    def listing(self, folder: str) -> Names:
+        """Give the names in a folder. Raises OSError where it cannot be read, or is not there."""
+        found = self._listings.get(folder)
+        if found is None:
+            try:
+                found = list_names(folder)
+            except OSError as error:
+                found = error
+            self._listings[folder] = found
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    def names(self, folder: str) -> AbstractSet[str] | None:
         """Give the names in a folder; None where it cannot be read, or is not there."""
         if folder not in self._names:
             try:
-                self._names[folder] = frozenset(os.listdir(folder))
+                self._names[folder] = self.listing(folder).numbers.keys()
             except OSError:
                 self._names[folder] = None
         return self._names[folder]
@@ -46,20 +64,24 @@ class Surroundings:
         """Whether nothing has this name."""
         folder, _, name = path.rpartition("/")
         names = self.names(folder)
-        return name not in names if names is not None else not os.path.lexists(path)
+        return name not in names if names is not None else is_gone(path)
 
     def marker(self, item: str) -> tuple[File, marker.Marker | None] | None:
         """Give the marker of an item as a file, and what it says: None where it is a mere claim.
 
         None in place of both where there is none, or where it cannot be read.
         """
-        if item not in self._markers:
-            path = marker.marker_path(item)
-            try:
-                self._markers[item] = None if self.is_absent(path) else marker.read_file(path)
-            except OSError:
-                self._markers[item] = None
-        return self._markers[item]
+        if item in self._markers:
+            return self._markers[item]
+        path = marker.marker_path(item)
+        found = None
+        try:
+            if not self.is_absent(path):
+                found = marker.read_file(path)
+        except OSError:  # it is there, and says nothing: a mere claim at best
+            found = None
+        self._markers[item] = found
+        return found
 
     def items(self, name: str) -> Iterable[str]:
         """Give a name and the item that it lies in, each once."""
@@ -93,7 +115,7 @@ class Surroundings:
         key = (folder, base)
         if key not in self._links:
             above = folder[: folder.rfind("/")]
-            self._links[key] = os.path.islink(folder) or self._is_link_between(above, base)
+            self._links[key] = _is_link(folder) or self._is_link_between(above, base)
         return self._links[key]
 
     def likely_folders(self, places: Iterable[str]) -> Iterator[str]:
@@ -102,6 +124,15 @@ class Surroundings:
             for start, root in self._libraries:
                 if place.startswith(start):
                     folder = f"{root}/{place[len(start) :]}".rstrip("/")
-                    straight = os.path.normpath(folder) == folder
-                    if straight and not self.why_elsewhere(f"{folder}/", root):
-                        yield folder
+                    with contextlib.suppress(OSError):  # then the walk tells, or what keeps it
+                        straight = os.path.normpath(folder) == folder
+                        if straight and not self.why_elsewhere(f"{folder}/", root):
+                            yield folder
+
+
+def _is_link(path: str) -> bool:
+    """Whether a link has this name. Raises OSError where one could not look."""
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -1,4 +1,4 @@
-"""What Sonarr or Radarr would do about a library file that goes: a port and its fact."""
+"""What Sonarr or Radarr would do about a library file that goes: a port and its facts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,17 @@ class Title:
     """Whether the app would look for any of them, once the file is gone."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What an app said of a library file; `trouble` is why it said nothing."""
+
+    app: str
+    """NAME of its table `[arr.NAME]`."""
+    title: Title | None = None
+    """None where the app has no such file."""
+    trouble: str = ""
+
+
 class ArrLibrary(Protocol):
     """An app that fetches again what it misses.
 
@@ -32,4 +43,8 @@ class ArrLibrary(Protocol):
 
     def unmonitor(self, title: Title) -> None:
         """Make the app look for these no more, and see that it has taken it."""
+        ...
+
+    def imported(self, hash_: str) -> tuple[str, ...]:
+        """Give the paths of this host at which a torrent's files were imported."""
         ...

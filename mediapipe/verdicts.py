@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mediapipe.explanation import AboutFile
-    from mediapipe.judging import Rules
     from mediapipe.plan import Kept
     from mediapipe.ports import Torrent
+    from mediapipe.rules import Rules
     from mediapipe.runner import Report
 
 
@@ -80,7 +80,7 @@ def of_file_by_cleanup(
     report, names = rehearsal.cleanup, {about.path, *about.names}
     gone = False
     for result in report.results if report else ():
-        if result.action.path in names:
+        if result.action.path in names and result.action.kind != "unmonitor":
             gone = True
             yield Verdict("goes", f"in the next run, as {result.action.path}: "
                           f"{result.action.reason}", now)  # fmt: skip

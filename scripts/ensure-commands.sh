@@ -19,7 +19,8 @@ present() {
             done
             return 1
             ;;
-        *) command -v "$1" ;;
+        # what makes file systems is out of the way of users, but is theirs to call
+        *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" ;;
     esac >/dev/null 2>&1
 }
 
@@ -31,11 +32,41 @@ package_of() {
     esac
     case $1 in
         fusermount3) echo fuse3 ;;
+        mkfs.btrfs) echo btrfs-progs ;;
+        mkfs.ext4) echo e2fsprogs ;;
+        mkfs.xfs) echo xfsprogs ;;
+        nix-instantiate) echo nix-bin ;;
         systemd-analyze) echo systemd ;;
         python3) echo "$interpreter" ;;
         python3-venv) echo "$interpreter-venv" ;;
         *) echo "$1" ;;
     esac
+}
+
+# SABnzbd is in contrib, its unrar in non-free, and a version of today only in bookworm's backports:
+# nothing that a machine's own sources have to hold. They are left as they are.
+install_sabnzbd() {
+    # shellcheck disable=SC1091
+    release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    # shellcheck disable=SC2016
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $release" | sort | head -n 1)
+    signer="signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
+    lists=$(mktemp -d)
+    mkdir -p "$lists/state/partial"
+    echo "deb [$signer] $mirror $release main contrib non-free" >"$lists/sources.list"
+    suite=$release
+    if [ "$release" = bookworm ]; then
+        suite=bookworm-backports
+        echo "deb [$signer] $mirror $suite main contrib" >>"$lists/sources.list"
+    fi
+    printf '%s;\n' "Dir::Etc::sourcelist \"$lists/sources.list\"" 'Dir::Etc::sourceparts "/dev/null"' \
+        "Dir::State::lists \"$lists/state\"" 'APT::Sandbox::User "root"' >"$lists/apt.conf"
+    status=0
+    APT_CONFIG=$lists/apt.conf apt-get update -qq >/dev/null &&
+        APT_CONFIG=$lists/apt.conf apt-get install -y -qq --no-install-recommends -t "$suite" sabnzbdplus >/dev/null ||
+        status=$?
+    rm -rf "$lists"
+    return "$status"
 }
 
 missing() {
@@ -60,6 +91,14 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "Missing here: $*. Installing with apt-get: $packages"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq >/dev/null
+    case " $packages " in
+        *" sabnzbdplus "*)
+            if grep -q '^ID=debian$' /etc/os-release; then
+                install_sabnzbd
+                packages=$(echo " $packages " | sed 's/ sabnzbdplus / /')
+            fi
+            ;;
+    esac
     # shellcheck disable=SC2086
     apt-get install -y -qq --no-install-recommends $packages >/dev/null
     # shellcheck disable=SC2046

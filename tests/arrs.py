@@ -23,6 +23,13 @@ JSON = {"Content-Type": "application/json; charset=utf-8"}
 HTML = {"Content-Type": "text/html"}
 LOGIN_PAGE = b"<!doctype html><title>Login</title>"
 _VERSIONS = {"sonarr": "v3", "radarr": "v3", "lidarr": "v1", "prowlarr": "v1"}
+_FAILURE = {
+    "propertyName": "", "errorMessage": "Unable to connect, invalid credentials",
+    "severity": "error", "isWarning": False,
+}  # fmt: skip
+_TELLING = ("sonarr", "radarr", "lidarr")
+"""Apps whose commands have a result; Prowlarr's have a status alone."""
+_EVENTS = {1: "grabbed", 3: "downloadFolderImported", 4: "downloadFailed"}
 
 Answer = tuple[int, "Mapping[str, str]", bytes]
 
@@ -53,8 +60,18 @@ class FakeArr:
         self.keys: list[str | None] = []
         """The X-Api-Key of each of them."""
         self.roots: list[str] = []
+        self.result, self.looks = "unsuccessful", 0
+        """How each command ends, after it was looked at so often."""
         self.items: dict[str, list[dict[str, Any]]] = {}
         """Resource → what it has of it."""
+        self.settings: dict[str, dict[str, Any]] = {}
+        """Path of a single resource → that."""
+        self.prowlarr: FakeArr | None = None
+        """Where its indexers ask."""
+        self.feeds: dict[str, FakeArr] = {}
+        """Of a Prowlarr: name of an application → the app."""
+        self.unreachable: set[str] = set()
+        """Names of applications that do not answer to their key."""
         self._config = config
         self._visitors: set[str] = set()
         self._let_go = threading.Event()
@@ -134,10 +151,12 @@ class FakeArr:
             case "POST", "command":
                 return 201, self._command(data)
             case "POST", "indexer/test":
-                return 200, "{}"
+                return self._test_indexer(data)
             case "POST", "indexer/testall":
-                failure = {"propertyName": "", "errorMessage": "no"}
-                return 400, [{"id": 1, "isValid": False, "validationFailures": [failure]}]
+                return 400, [{"id": 1, "isValid": False, "validationFailures": [_FAILURE]}]
+            case "POST", "applications/testall":
+                told = [self._test_application(one) for one in self.items["applications"]]
+                return (200 if all(one["isValid"] for one in told) else 400), told
             case "PUT", "episode/monitor" | "movie/editor":
                 return 202, self._monitor(path.partition("/")[0], data)
         return 404, {"message": "NotFound", "description": path}
@@ -148,6 +167,10 @@ class FakeArr:
         if path == "wanted/missing":
             wanted = self.items.get("album", [])
             return 200, {"page": 1, "pageSize": 10, "totalRecords": len(wanted), "records": wanted}
+        if path in self.settings:
+            return 200, self.settings[path]
+        if path == "history":
+            return 200, self._history(query)
         if path == "rootfolder":
             roots = enumerate(self.roots, 1)
             return 200, [{"id": number, "path": root, "accessible": True} for number, root in roots]
@@ -157,15 +180,70 @@ class FakeArr:
             return 200, found
         for one in found:
             if str(one["id"]) == number:
-                return 200, one
+                return 200, self._in_time(one) if name == "command" else one
         return 404, {"message": "NotFound"}
+
+    def _history(self, query: Mapping[str, list[str]]) -> dict[str, Any]:
+        """Give a page of what it did, chosen by download and by kind."""
+        kinds = [_EVENTS[int(one)] for one in query.get("eventType", ())]
+        downloads = [one.upper() for one in query.get("downloadId", ())]
+        records = [
+            one
+            for one in self.items.get("history", [])
+            if (not kinds or one["eventType"] in kinds)
+            and (not downloads or one["downloadId"] in downloads)
+        ]
+        page, size = int(query.get("page", ["1"])[0]), int(query.get("pageSize", ["10"])[0])
+        shown = records[(page - 1) * size : page * size]
+        about = {"page": page, "pageSize": size, "totalRecords": len(records)}
+        return {**about, "sortKey": "date", "sortDirection": "descending", "records": shown}
 
     def _command(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Take every command; how it went is told later."""
         done = self.items.setdefault("command", [])
-        new = {"id": len(done) + 1, "name": data["name"], "body": data}
-        done.append({**new, "status": "completed", "result": "unsuccessful"})
-        return {**new, "status": "queued", "result": "unknown"}
+        new = {"id": len(done) + 1, "name": data["name"], "commandName": data["name"], "body": data}
+        result = self.result
+        if data["name"] == "ApplicationIndexerSync":
+            result = "successful"
+            # without force a masked key passes for equal, and nothing is rewritten
+            for one in self.items.get("applications", ()) if data.get("forceSync") else ():
+                if one["syncLevel"] == "fullSync" and one["name"] in self.feeds:
+                    self.feeds[one["name"]].take_key(self.key)
+        done.append({**new, "status": "completed", **self._told(result), "looks": self.looks})
+        return {**new, "status": "queued", **self._told("unknown")}
+
+    def _told(self, result: str) -> dict[str, str]:
+        """Give how a command went, as far as this kind of app tells it."""
+        return {"result": result} if self.kind in _TELLING else {}
+
+    def take_key(self, key: str) -> None:
+        """Take the key with which its synced indexers ask from now on."""
+        for one in self.items["indexer"]:
+            for field in one["fields"]:
+                if field["name"] == "apiKey":
+                    field["value"] = key
+
+    def _test_indexer(self, data: Mapping[str, Any]) -> tuple[int, Any]:
+        """Let it search once; a masked key stands for the one that is stored."""
+        if self.prowlarr is None:
+            return 200, "{}"
+        stored = next(one for one in self.items["indexer"] if one["id"] == data["id"])
+        keys = [one["value"] for one in stored["fields"] if one["name"] == "apiKey"]
+        given = [one["value"] for one in data["fields"] if one["name"] == "apiKey"]
+        asks = keys if given == [MASK] else given
+        return (200, "{}") if asks == [self.prowlarr.key] else (400, [_FAILURE])
+
+    def _test_application(self, one: Mapping[str, Any]) -> dict[str, Any]:
+        good = one["name"] not in self.unreachable
+        return {"id": one["id"], "isValid": good, "validationFailures": [] if good else [_FAILURE]}
+
+    def _in_time(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Give a command as it is for now."""
+        stored = self.items["command"][command["id"] - 1]
+        if stored.get("looks", 0) <= 0:
+            return command
+        stored["looks"] -= 1
+        return {**command, "status": "started", "result": "unknown"}
 
     def _monitor(self, resource: str, data: Mapping[str, Any]) -> list[dict[str, Any]]:
         wanted = data.get("episodeIds", data.get("movieIds"))

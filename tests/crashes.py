@@ -43,7 +43,7 @@ class Steps:
         return do()
 
 
-def _connecting(steps: Steps) -> Callable[..., sqlite3.Connection]:
+def connecting(steps: Steps) -> Callable[..., sqlite3.Connection]:
     """Give a `sqlite3.connect` whose connections count what they write."""
 
     class Connection(sqlite3.Connection):
@@ -93,7 +93,7 @@ def dying(host: Host, last: int) -> Iterator[Steps]:
         ):
             stack.enter_context(patch.object(os, name, counted(name, getattr(os, name))))
         stack.enter_context(patch.object(os, "open", opening))
-        stack.enter_context(patch.object(sqlite3, "connect", _connecting(steps)))
+        stack.enter_context(patch.object(sqlite3, "connect", connecting(steps)))
         services = (
             (host.torrents, "remove"),
             (host.remote, "put"),

@@ -238,6 +238,9 @@ class FakeRemote:
             watcher.show(Progress(number + 1, len(names), sent, sent, 0.0, None, ()))
         return Copied(failures, self.trouble)
 
+    def get_ready(self) -> None:
+        """Nothing has to be started."""
+
     def look(
         self, names: Sequence[str], *, go_on: Callable[[], bool] = lambda: True
     ) -> Mapping[str, RemoteObject]:

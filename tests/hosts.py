@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from mediapipe.explanation import Explanation
     from mediapipe.ports import Listener
+    from mediapipe.titles import ArrLibrary
+    from mediapipe.unmonitoring import Apps
 
 WEEK = 7 * 86400
 HOUR = 3600.0
@@ -41,6 +43,11 @@ HOUR = 3600.0
 
 def sha1(content: bytes) -> str:
     return hashlib.sha1(content).hexdigest()
+
+
+def unasked(name: str) -> ArrLibrary:
+    """Stand for apps that no test has configured."""
+    raise AssertionError(f"{name} was asked")
 
 
 def config_for(folder: Path) -> Config:
@@ -79,6 +86,8 @@ class Host:
     watcher: FakeWatcher = field(default_factory=FakeWatcher)
     mount: FakeMount = field(default_factory=FakeMount)
     listeners: Sequence[Listener] = ()
+    apps: Apps = unasked
+    """Gives the library of an app."""
     now: float = field(default_factory=lambda: time.time() + HOUR)
     """An hour ahead, so that what a test has just written is settled."""
     events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
@@ -197,7 +206,13 @@ class Host:
             context = self.context(history, dry_run=dry_run)
             chosen = cleanup.Options(**options)
             return cleanup.run(
-                context, self.torrents, lambda: self.remote, chosen, self.mount.read_ends
+                context,
+                self.torrents,
+                lambda: self.remote,
+                chosen,
+                self.mount.read_ends,
+                self.apps,
+                lambda: self.archives,
             )
 
     def restore(self, path: Path, to: Path | str = "", *, dry_run: bool = False) -> Report:
@@ -218,6 +233,8 @@ class Host:
                 lambda: self.torrents,
                 lambda: self.remote,
                 self.mount.read_ends,
+                self.apps,
+                lambda: self.archives,
             )
 
     def categories(self, *, dry_run: bool = False) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,29 @@ CLEANUP = {
     ],
     "cold": [f"planning, cold, 5 due, {TREES[0]}"],
 }
+MOVED = [f"move of {job}, {how}{suffix}" for job in ("2 × 1.0 MiB", "5 × 1000 B")
+         for how in ("not compared", "not compared", "compared", "compared")
+         for suffix in ("", ", CPU")]  # fmt: skip
+MOVE = {
+    "same": [f"move of 2 × 1.0 MiB, same file system{suffix}" for suffix in ("", ": written")],
+    "reflink": [
+        f"move of 2 × 1.0 MiB, two volumes of btrfs{suffix}" for suffix in ("", ": written")
+    ],
+    "across": MOVED,
+}
+MOUNT = [
+    "first byte of a film, 50 ms per call",
+    "a jump to four fifths of it, 50 ms per call",
+    "one cold reader of 8 MiB, 50 ms per call",
+    "2 cold readers of 8 MiB each, 50 ms per call",
+    "memory of rclone with 2 readers",
+]
+
+
+@pytest.mark.real
+def test_each_row_of_the_mount_benchmark_is_measured(tmp_path: Path) -> None:
+    assert measured("mount", "flags", tmp_path) == MOUNT
+
 
 WATCH = {
     "latency": [
@@ -72,6 +96,12 @@ def test_each_row_of_the_cleanup_benchmark_is_measured(part: str, tmp_path: Path
     assert measured("cleanup", part, tmp_path) == CLEANUP[part]
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="NOT TESTED: mounting takes root")
+@pytest.mark.parametrize("part", MOVE)
+def test_each_row_of_the_move_benchmark_is_measured(part: str, tmp_path: Path) -> None:
+    assert measured("move", part, tmp_path) == MOVE[part]
+
+
 def measured(name: str, part: str, folder: Path) -> list[str]:
     """Run a part of a benchmark in tiny sizes; gives what its rows are about."""
     command = [sys.executable, str(FOLDER / f"{name}.py"), part, "--quick", "--folder", str(folder)]
@@ -85,6 +115,7 @@ def measured(name: str, part: str, folder: Path) -> list[str]:
     return [row[0] for row in cells]
 
 
+@pytest.mark.parametrize("name", ["upload", "cleanup", "mount", "move"])
 @pytest.mark.parametrize("name", ["upload", "cleanup", "watch"])
 def test_a_part_that_is_none_is_refused(name: str) -> None:
     command = [sys.executable, str(FOLDER / f"{name}.py"), "speed"]

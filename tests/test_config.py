@@ -151,6 +151,17 @@ MISTAKES = [
      "arr.sonarr.url: 'ftp://x' is no address: write \"http://127.0.0.1:8080\""),
     ('[sabnzbd]\nurl = "x"',
      "sabnzbd.url: 'x' is no address: write \"http://127.0.0.1:8080\""),
+    ('[sabnzbd.destinations]\nTV = "/usenet/tv"',
+     "sabnzbd.destinations.TV: SABnzbd's categories are in lower case"),
+    ('[sabnzbd]\nhost_complete_dir = "/a"\n[sabnzbd.destinations]\ntv = "/a/tv"',
+     "sabnzbd.destinations.tv: /a/tv and host_complete_dir /a must lie beside each other"),
+    ('[sabnzbd]\nhost_complete_dir = "/a/b"\nhost_incomplete_dir = "/a"',
+     "sabnzbd.host_complete_dir: /a/b lies inside host_incomplete_dir /a"),
+    *((f'[sabnzbd.category_folders]\ntv = "{folder}"',
+       (f"sabnzbd.category_folders.tv: '{folder}' must be a folder below complete_dir, without "
+        "a * at its end"))
+      for folder in ("tv*", "../tv", "tv//hd", ".")),
+    ('[sabnzbd.arr]\ntv = "sonar"', "sabnzbd.arr.tv: there is no table [arr.sonar]"),
     ('[jellyfin]\nurl = "x"',
      "jellyfin.url: 'x' is no address: write \"http://127.0.0.1:8080\""),
     ('upload.uncategorized_remote = ""',

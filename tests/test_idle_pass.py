@@ -178,4 +178,4 @@ def test_the_witness_sees_what_a_pass_with_work_does(idle: Path) -> None:
     assert b"no-such-program" in ended.stderr
     assert told["status"] == 78
     assert "mediapipe.adapters.rclone" in told["loaded"]
-    assert "qbittorrentapi" in told["loaded"]
+    assert "structlog" in told["loaded"]

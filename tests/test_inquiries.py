@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mediapipe import latch
+from mediapipe import app_tallies, latch
 from mediapipe.config_load import load
 from mediapipe.errors import CapReached, LoginRefused
 from mediapipe.history import open_history
 from mediapipe.lifecycle import offer
 from mediapipe.log import Log
 from mediapipe.plan import clock
-from mediapipe.records import Pause, Proof, Proven, Wanted
+from mediapipe.records import Pause, Proof, Proven, Tally, Wanted
 from mediapipe.runner import Context, lock
 from mediapipe.testing.box import Box
 from tests.fakes import FakeWatcher
@@ -81,11 +81,14 @@ def test_before_the_first_run_there_is_nothing_to_tell(box: Box) -> None:
     assert told == {
         "jobs": {
             job: {"last": None, "last_good": None, "looked": None}
-            for job in ("categories", "upload", "cleanup")
+            for job in ("categories", "upload", "cleanup", "postprocess")
         },
         "held_up": [], "deletions_begun": [], "wanted": [], "proven": {"files": 0, "bytes": 0},
+        "usenet": None,
+        "without_torrent": [], "unproven": [],
+        "apps": {},
     }  # fmt: skip
-    assert shown.count("no run yet") == 3
+    assert shown.count("no run yet") == 4
     assert not box.state.exists()
 
 
@@ -100,6 +103,14 @@ def remember(box: Box) -> float:
         history.intend("Film \udcff", "", {"/d/1": None, "/d/2": (1, 2, 3)}, now)
         history.want([Wanted("h", "Show", "/d/Show", ("/d/Show/a.srt",))])
         history.prove((1, 5000, 1), Proof("p", (Proven("p", 5000, "0" * 40),)), now)
+        history.tally("library", [Tally("tv", 1, 1024), Tally("movies", 2, 7168, LATER)])
+        history.tally(
+            "unproven",
+            [
+                Tally("/d/\udcff", 1, 22),
+                *(Tally(f"/d/{size - 1}", 1, size) for size in range(1, 22)),
+            ],
+        )
         config, tell = load(str(box.config_path)), Log("test", verbose=False)
         context = Context(config, history, tell, FakeWatcher(), "", now, False, "config")
         latch.note(CapReached("B2 refuses for today"), "upload", context, str(box.config_path))
@@ -125,7 +136,12 @@ def test_status_as_text(box: Box) -> None:
     assert "/media/tv/odd\\xff.mkv: failed lately, left alone until" in text
     assert "Film \\xff: 2 paths" in text
     assert "Show: 1 file" in text
-    assert lines[-1] == "  1 file, 4.9 KiB"
+    assert "\n  1 file, 4.9 KiB\n" in text
+    assert f"  movies: 2 files, 7.0 KiB; the first may go {clock(LATER)}" in lines
+    assert "  tv: 1 file, 1.0 KiB; it stays" in lines
+    assert "  /d/\\xff: 1 file, 22 B" in lines
+    assert "  /d/0: 1 file, 1 B" not in lines
+    assert lines[-1] == "  and 2 more, 3 B"
 
 
 def midnight() -> float:
@@ -153,6 +169,30 @@ def test_status_for_programs(box: Box) -> None:
     ]
     assert told["wanted"] == [{"name": "Show", "hash": "h", "paths": ["/d/Show/a.srt"]}]
     assert told["proven"] == {"files": 1, "bytes": 5000}
+    assert told["without_torrent"] == [
+        {"library": "movies", "files": 2, "bytes": 7168, "first_goes": stamp(LATER)},
+        {"library": "tv", "files": 1, "bytes": 1024, "first_goes": None},
+    ]
+    assert told["unproven"][0] == {"path": "/d/\udcff", "files": 1, "bytes": 22}
+    assert len(told["unproven"]) == 22
+
+
+def test_status_tells_of_the_apps(box: Box) -> None:
+    now = time.time()
+    with contextlib.closing(open_history(str(box.state))) as history:
+        config, tell = load(str(box.config_path)), Log("test", verbose=False)
+        context = Context(config, history, tell, FakeWatcher(), "", now, False, "config")
+        counted = {"calls": 9, "retries": 4, "rebuilds": 2, "trips": 1}
+        app_tallies.add("sonarr", counted, 60.0, context)
+        app_tallies.add("radarr", {**counted, "trips": 0}, 0.0, context)
+    told = answer(box, "status")["apps"]
+    assert told["sonarr"] == {
+        **counted, "circuit": "open", "open_until": stamp(now + 60), "last": stamp(now),
+    }  # fmt: skip
+    assert (told["radarr"]["circuit"], told["radarr"]["open_until"]) == ("closed", None)
+    text = ask(box, "status").stdout
+    assert f"sonarr      left alone until {clock(now + 60)}; 9 calls, 4 tried again" in text
+    assert "radarr      in use; 9 calls, 4 tried again, 2 new sessions, 0 times" in text
 
 
 def stamp(moment: float) -> str:

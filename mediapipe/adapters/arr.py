@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from mediapipe.resilient_arr import Counters
 
 _KINDS = ("sonarr", "radarr", "lidarr", "prowlarr")
+_LONGEST, _LOOK_EVERY = 300.0, 0.5
+"""Seconds that a command may take, and between two looks at it."""
+_TRIAL = 120
+"""Seconds that an app may take to try a provider."""
 
 
 class Arr:
@@ -50,6 +56,8 @@ class Arr:
             patience = Patience(timeout, tries=1, trips_after=sys.maxsize)
         known = cast("Literal['sonarr', 'radarr', 'lidarr', 'prowlarr']", kind)
         self._client = ResilientArr(known, config.url, Path(key), patience)
+        patient = Patience(max(timeout, _TRIAL), tries=1, trips_after=sys.maxsize)
+        self._slow = partial(ResilientArr, known, config.url, Path(key), patient)
 
     @property
     def kind(self) -> str:
@@ -60,6 +68,11 @@ class Arr:
     def counters(self) -> Counters:
         """What happened since this was made: calls, retries, new sessions, times left alone."""
         return self._client.counters
+
+    @property
+    def left_alone(self) -> float:
+        """Seconds for which nothing is sent after failures in a row; 0 where that is not so."""
+        return max(0.0, self._client.counters.open_until - time.monotonic())
 
     def ready(self) -> str:
         """Give its version, once it answers to the key as this kind of app."""
@@ -75,11 +88,53 @@ class Arr:
             found: list[dict[str, Any]] = self._client.request("GET", path, list, params=query)
             return found
 
-    def one(self, path: str) -> dict[str, Any]:
-        """Give one resource, by its number."""
+    def one(self, path: str, **query: object) -> dict[str, Any]:
+        """Give one resource, by its number, or a page of them."""
         with self._ours():
-            found: dict[str, Any] = self._client.request("GET", path, dict)
+            found: dict[str, Any] = self._client.request("GET", path, dict, params=query)
             return found
+
+    def create(self, path: str, data: object) -> dict[str, Any]:
+        """Post data; gives what was made of it."""
+        with self._ours():
+            found: dict[str, Any] = self._client.request("POST", path, dict, data=data)
+            return found
+
+    def test(self, path: str, resource: object = None) -> tuple[dict[str, Any], ...]:
+        """Let it try one of its own providers, or all of a kind; gives what it says of them.
+
+        It searches for that, through Prowlarr and perhaps a browser, so it has longer than usual.
+        """
+        with self._ours():
+            try:
+                found = self._slow().request("POST", path, object, data=resource)
+            except ArrRejected as error:
+                if not isinstance(error.body, list):
+                    raise
+                found = error.body
+            return tuple(one for one in found if isinstance(one, dict))
+
+    def command(self, name: str, **fields: object) -> str:
+        """Run a command to its end, at most `_LONGEST` seconds; raises where it does not succeed.
+
+        Every command is accepted; how it went is told later, by Prowlarr as a status alone.
+        """
+        with self._ours():
+            data = {"name": name, **fields}
+            number = self._client.request("POST", "command", dict, data=data).get("id")
+        deadline = time.monotonic() + _LONGEST
+        while True:
+            told = self.one(f"command/{number}")
+            status, result = told.get("status"), told.get("result", "unknown")
+            if status in ("queued", "started"):
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"{self.name}: {name} did not end in {_LONGEST:.0f} s")
+                time.sleep(_LOOK_EVERY)
+                continue
+            if status != "completed" or result == "unsuccessful":
+                words = told.get("exception") or told.get("message") or result
+                raise ActionFailed(f"{self.name}: {name} ended {status}: {words}")
+            return str(told.get("message") or status)
 
     def change(self, path: str, data: object) -> None:
         """Put data."""

@@ -6,14 +6,16 @@ import base64
 import json
 import os
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.adapters import process
-from mediapipe.errors import Unavailable
+from mediapipe.errors import ActionFailed, Unavailable
+from mediapipe.plan import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _AT_ONCE = 100
 _CHILD = """
@@ -38,6 +40,47 @@ for word in sys.argv[1:]:
     except OSError:
         print(json.dumps([word, -1, ""]), flush=True)
 """
+_WALK = """
+import base64, json, os, stat, sys
+def tell(path, size, trouble):
+    print(json.dumps([base64.b64encode(path).decode(), size, trouble]), flush=True)
+def see(path):
+    try:
+        about = os.lstat(path)
+        if stat.S_ISREG(about.st_mode):
+            tell(path, about.st_size, "")
+        elif stat.S_ISDIR(about.st_mode):
+            for name in sorted(os.listdir(path)):
+                see(os.path.join(path, name))
+    except OSError as error:
+        tell(path, 0, error.strerror)
+for word in sys.argv[1:]:
+    see(base64.b64decode(word))
+"""
+_READ = """
+import base64, os, sys
+try:
+    number = os.open(base64.b64decode(sys.argv[1]), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    while part := os.read(number, 1 << 20):
+        print(len(part), flush=True)
+except OSError as error:
+    sys.exit(error.strerror)
+"""
+_SLOW = 120.0
+"""Seconds for a MiB, or for a folder: B2 may be asked again and again meanwhile."""
+_GRACE = 1.0
+"""Seconds for a child to end: it has nothing to bring in order."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file below the mount."""
+
+    path: str
+    size: int
+    """Bytes."""
+    trouble: str
+    """Why this file or folder could not be looked at; empty where it could."""
 
 
 class Mounted:
@@ -53,11 +96,7 @@ class Mounted:
 
         What cannot be read is missing. Raises Unavailable where nothing is mounted, or it hangs.
         """
-        if not layout.is_mounted(self._point):
-            raise Unavailable(
-                f"nothing is mounted at {self._point}",
-                hint='start rclone-b2-mount.service; after_delete = "symlink" needs it',
-            )
+        self.demand()
         found: dict[str, tuple[int, str]] = {}
         for first in range(0, len(paths), _AT_ONCE):
             words = {_word(path): path for path in paths[first : first + _AT_ONCE]}
@@ -67,6 +106,41 @@ class Mounted:
                 if size >= 0:
                     found[words[word]] = (size, digest)
         return found
+
+    def demand(self) -> None:
+        """Demand that something is mounted, without touching it; raises Unavailable."""
+        if not layout.is_mounted(self._point):
+            raise Unavailable(
+                f"nothing is mounted at {self._point}",
+                hint="systemctl start rclone-b2-mount",
+            )
+
+    def walk(self, paths: Sequence[str]) -> tuple[Found, ...]:
+        """Give the files at and below some paths, by name; raises Unavailable."""
+        self.demand()
+        command = (sys.executable, "-I", "-S", "-c", _WALK, *map(_word, paths))
+        found: list[Found] = []
+
+        def take(line: bytes) -> None:
+            word, size, trouble = json.loads(line)
+            found.append(Found(os.fsdecode(base64.b64decode(word)), size, trouble))
+
+        ended = process.run(command, timeout=_SLOW, on_output=take, grace=_GRACE)
+        if ended.status != 0:
+            raise Unavailable(f"{self._point} cannot be walked: {ended.errors}")
+        return tuple(found)
+
+    def read(self, path: str, take: Callable[[int], None]) -> None:
+        """Read a file to its end; `take` gets the number of bytes of each part, and may raise.
+
+        Raises ActionFailed where it cannot be read, Unavailable where the mount hangs.
+        """
+        command = (sys.executable, "-I", "-S", "-c", _READ, _word(path))
+        ended = process.run(
+            command, timeout=_SLOW, on_output=lambda line: take(int(line)), grace=_GRACE
+        )
+        if ended.status != 0:
+            raise ActionFailed(f"{shown(path)} cannot be read: {ended.errors}")
 
 
 def _word(path: str) -> str:

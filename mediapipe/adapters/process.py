@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _GRACE = 30.0
 """Seconds between TERM and KILL: rclone cancels its unfinished large file in less than one."""
+_KILLED = 5.0
+"""Seconds after KILL: who waits for a FUSE server that hangs cannot even be killed."""
 _TAIL = 1 << 20
 _RCLONE_KEPT = {
     "RCLONE_CONFIG",
@@ -27,6 +29,9 @@ _RCLONE_KEPT = {
     "RCLONE_CONFIG_PASS",
     "RCLONE_PASSWORD_COMMAND",
 }
+
+
+Child = subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ def run(
     on_output: Callable[[bytes], None] | None = None,
     watch: Callable[[], bool] | None = None,
     largest_file: int | None = None,
+    grace: float = _GRACE,
 ) -> Ended:
     """Run a child to its end.
 
@@ -53,10 +59,10 @@ def run(
     `timeout` is in seconds without such a line (without `on_line`: without a byte of output).
     `on_output` gets each line of standard output, which is not kept then.
     `watch` is called about every second, tells the same in another way, and may raise. No file
-    that the child writes grows beyond `largest_file` bytes. Raises Unavailable where the child
-    stalls, ConfigError where it cannot be started.
+    that the child writes grows beyond `largest_file` bytes. A child that is told to end has `grace`
+    seconds for it. Raises Unavailable where it stalls, ConfigError where it cannot be started.
     """
-    with _started(command, largest_file) as child:
+    with started(command, largest_file, grace=grace) as child:
         output = bytearray()
         lines = _Lines(on_line)
         answers = _Answers(output, on_output)
@@ -91,8 +97,13 @@ def run(
 
 
 def become(command: Sequence[str]) -> NoReturn:
-    """Give this process to another program, with the terminal and all. Raises FileNotFoundError."""
-    os.execvp(command[0], [*command])  # noqa: S606 - no shell is wanted
+    """Give this process to another program, with the terminal, and systemd's ear (NOTIFY_SOCKET).
+
+    Raises FileNotFoundError.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # we ignore it, and so would the program
+    environment = _environment("NOTIFY_SOCKET")
+    os.execvpe(command[0], [*command], environment)  # noqa: S606 - no shell is wanted
 
 
 def gather(
@@ -111,13 +122,13 @@ def gather(
     for first in range(0, len(commands), most):
         with contextlib.ExitStack() as stack:
             wave = commands[first : first + most]
-            children = [stack.enter_context(_started(command)) for command in wave]
+            children = [stack.enter_context(started(command)) for command in wave]
             ended += _collect(children, os.path.basename(wave[0][0]), timeout, go_on)
     return ended
 
 
 def _collect(
-    children: Sequence[subprocess.Popen[bytes]],
+    children: Sequence[Child],
     name: str,
     timeout: float,
     go_on: Callable[[], bool],
@@ -187,10 +198,12 @@ class _Lines:
 
 
 @contextlib.contextmanager
-def _started(
-    command: Sequence[str], largest_file: int | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    command: Sequence[str], largest_file: int | None = None, *, grace: float = _GRACE
+) -> Iterator[Child]:
     """Start a child in a group of its own, and end the group on the way out, however that is.
+
+    `grace` is in seconds: how long it may take to end in order.
 
     Where we are killed nobody is left to end it: the kernel then tells it to go. An rclone that
     lived on would put old bytes over new ones, or hide what has been proven meanwhile.
@@ -215,7 +228,7 @@ def _started(
         yield child
     finally:
         try:
-            _end(child)
+            _end(child, grace)
         finally:
             for stream in (child.stdout, child.stderr):
                 if stream is not None:
@@ -228,7 +241,7 @@ def _with(program: str, *options: str) -> tuple[str, ...]:
     return (found, *options) if found else ()
 
 
-def _environment() -> dict[str, str]:
+def _environment(*kept: str) -> dict[str, str]:
     """Give a child our environment, without what would make it another program than we know.
 
     `RCLONE_…` sets any option and any remote of rclone: one forgotten line in a shell could send
@@ -238,11 +251,12 @@ def _environment() -> dict[str, str]:
     return {
         key: value
         for key, value in os.environ.items()
-        if key != "NOTIFY_SOCKET" and (not key.startswith("RCLONE_") or key in _RCLONE_KEPT)
+        if key in kept
+        or (key != "NOTIFY_SOCKET" and (not key.startswith("RCLONE_") or key in _RCLONE_KEPT))
     }
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: Child, grace: float) -> None:
     """End a child's group: TERM, and KILL for what has not gone after the grace time.
 
     Where the child has ended in order and closed its pipes, nothing is left to end. A signal to us
@@ -254,12 +268,13 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         if child.poll() is None:
             _signal(child, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_GRACE)
+                child.wait(grace)
     finally:
         _signal(child, signal.SIGKILL)
-        child.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(_KILLED)
 
 
-def _signal(child: subprocess.Popen[bytes], sign: signal.Signals) -> None:
+def _signal(child: Child, sign: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, sign)

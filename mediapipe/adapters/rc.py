@@ -14,74 +14,112 @@ within the last second (`--attr-timeout`) the kernel shows as it was until then.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from mediapipe.adapters import b2_names, http
 from mediapipe.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    import httpx
 
 NAME = "rc.json"
+"""In the state folder, written anew at each start of the mount: {"user": "…", "password": "…"}."""
 _LARGEST = 1 << 16
 """Bytes of it that are read."""
-"""In the state folder, written anew at each start of the mount: {"user": "…", "password": "…"}."""
 _OK, _REFUSED = 200, (401, 403)
 _SHORT = 200
 """Characters of an answer that are quoted."""
 _SERVICE = "the mount's remote control"
 
 
-class Mount:
-    """A `Listener` port that is filled by `rclone mount --rc`."""
-
-    name = "mount"
+class RemoteControl:
+    """What answers at `rc_addr`, to the login that the mount wrote at its start."""
 
     def __init__(self, rc_addr: str, state: str) -> None:
         """`rc_addr` is `host:port` or `unix:///path`, `state` the state folder. Nothing is sent."""
-        self._socket = rc_addr.removeprefix("unix://") if rc_addr.startswith("unix://") else None
-        host = "rclone" if self._socket else rc_addr
-        self._url = f"http://{'127.0.0.1' if host.startswith(':') else ''}{host}/vfs/forget"
+        self.socket = rc_addr.removeprefix("unix://") if rc_addr.startswith("unix://") else None
+        host = "rclone" if self.socket else rc_addr
+        self._url = f"http://{'127.0.0.1' if host.startswith(':') else ''}{host}/"
         self._where = f"{_SERVICE} at {rc_addr}"
         self._file = os.path.join(state, NAME)
 
-    def uploaded(self, names: Sequence[str]) -> None:
-        """Make the folders of new objects be listed anew when somebody looks next."""
-        login = self._login()
-        if login is None or not names:
-            return
-        forgotten = _one_in_each_folder(names)
-        # a form, since JSON cannot hold names that are not UTF-8
-        form = {f"file{number}": os.fsencode(name) for number, name in enumerate(forgotten)}
-        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    def listens(self) -> bool:
+        """Whether anything listens there, whatever it is; it is told no secret."""
         try:
-            answer = http.post(
-                _SERVICE,
-                self._url,
-                urlencode(form).encode(),
-                kind,
-                login=login,
-                socket=self._socket,
-            )
+            self._post("rc/noop", b"", {}, None)
         except http.NotThere:
-            return  # it left its file behind, and took its picture with it
-        if answer.status_code in _REFUSED:
+            return False
+        except Unavailable:
+            return True
+        return True
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """Ask for something that takes no words, such as `core/stats`.
+
+        Raises Unavailable where no mount runs or answers, ConfigError where it refuses us.
+        """
+        login = self.login()
+        if login is None:
+            raise Unavailable(
+                f"no mount has been started: there is no {self._file}",
+                hint="systemctl start rclone-b2-mount",
+            )
+        try:
+            answer = self._post(command, b"", {}, login)
+        except http.NotThere as error:
+            raise Unavailable(str(error), hint="systemctl start rclone-b2-mount") from None
+        try:
+            fields = json.loads(answer.content)
+        except ValueError:
+            fields = None
+        if answer.status_code != _OK or not isinstance(fields, dict):
+            raise self._unsound(answer)
+        return fields
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Make the mount forget the listings of the folders that these names lie in.
+
+        Raises http.NotThere where it does not run, and as `ask`.
+        """
+        # a form, since JSON cannot hold names that are not UTF-8
+        form = {f"file{number}": os.fsencode(name) for number, name in enumerate(names)}
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = self._post("vfs/forget", urlencode(form).encode(), kind, self.login())
+        # status 200 alone is no proof that it was rclone, and that it understood
+        if answer.status_code != _OK or _forgotten(answer.content) != {
+            b2_names.as_json_shows(name) for name in names
+        }:
+            raise self._unsound(answer)
+
+    def _post(
+        self,
+        command: str,
+        content: bytes,
+        headers: Mapping[str, str],
+        login: tuple[str, str] | None,
+    ) -> httpx.Response:
+        answer = http.post(
+            _SERVICE, self._url + command, content, headers, login=login, socket=self.socket
+        )
+        if login is not None and answer.status_code in _REFUSED:
             raise ConfigError(
                 f"{self._where} refuses the password of {self._file}",
                 hint="does another rclone listen there? else start the mount anew",
             )
-        # status 200 alone is no proof that it was rclone, and that it understood
-        if answer.status_code != _OK or _forgotten(answer.content) != {
-            b2_names.as_json_shows(name) for name in forgotten
-        }:
-            words = " ".join(answer.text.split())[:_SHORT]
-            raise Unavailable(f"{self._where} answers {answer.status_code}: {words}")
+        return answer
 
-    def _login(self) -> tuple[str, str] | None:
+    def _unsound(self, answer: httpx.Response) -> Unavailable:
+        words = " ".join(answer.text.split())[:_SHORT]
+        return Unavailable(f"{self._where} answers {answer.status_code}: {words}")
+
+    def login(self) -> tuple[str, str] | None:
         """Read user and password, or give None where no mount has ever run."""
         try:
             # a fifo or a device in its place must not hang the upload
@@ -99,6 +137,24 @@ class Mount:
         except (ValueError, KeyError, TypeError):
             raise Unavailable(f"{self._file} is not whole; start the mount anew") from None
         return str(user), str(password)
+
+
+class Mount:
+    """A `Listener` port that is filled by `rclone mount --rc`."""
+
+    name = "mount"
+
+    def __init__(self, rc_addr: str, state: str) -> None:
+        """Take what RemoteControl takes. Nothing is sent."""
+        self._control = RemoteControl(rc_addr, state)
+
+    def uploaded(self, names: Sequence[str]) -> None:
+        """Make the folders of new objects be listed anew when somebody looks next."""
+        if not names or self._control.login() is None:
+            return
+        # one that does not run left its file behind, and took its picture with it
+        with contextlib.suppress(http.NotThere):
+            self._control.forget(_one_in_each_folder(names))
 
 
 def _is_file(descriptor: int) -> bool:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from mediapipe import layout
 from mediapipe.adapters import b2_bucket, b2_names, process, rclone_fetch, rclone_log
-from mediapipe.adapters.rclone_program import Program
+from mediapipe.adapters.rclone_program import ONCE, Program
+from mediapipe.adapters.rclone_questions import (
+    LOOK_TIMEOUT,
+    SIDE_BY_SIDE,
+    Questions,
+    json_list,
+)
 from mediapipe.errors import ConfigError, MediapipeError, Unavailable
 from mediapipe.ports import Copied, RemoteObject
 
@@ -20,14 +25,7 @@ if TYPE_CHECKING:
     from mediapipe.config import RcloneConfig, UploadConfig
     from mediapipe.ports import Range, Watcher
 
-_LOOK_TIMEOUT = 300.0
-_ONCE = ("--retries", "1", "--low-level-retries", "3", "--timeout", "60s", "--contimeout", "15s")
-"""For questions: an answer that does not come soon is none, and the next run asks again."""
-_CHECKERS = "32"
-"""Objects that are looked up at the same time: each costs a round trip, and nothing else."""
 _TRAVERSE_FROM = 100
-_SHARE = 100
-_SIDE_BY_SIDE = 6
 _REPLACED = "\ufffd"
 """What JSON shows for bytes that are not UTF-8: several names may look like this one."""
 _COPY_TIMEOUT = 3600.0
@@ -43,6 +41,7 @@ class Rclone:
         self._config = config
         self._upload = upload
         self._program = Program(config)
+        self._questions = Questions(self._program)
 
     def address(self, name: str) -> str:
         """Give the full remote name of an object."""
@@ -116,40 +115,24 @@ class Rclone:
                 trouble = None
         return Copied(failures, trouble)
 
+    def get_ready(self) -> None:
+        """Start what answers, so that it outlives the thread that asks."""
+        self._questions.get_ready()
+
     def look(
         self, names: Sequence[str], *, go_on: Callable[[], bool] = lambda: True
     ) -> Mapping[str, RemoteObject]:
-        """Look up objects, one HEAD each; what is not in the answer is not there.
-
-        rclone sends at most 100 calls a second, so many names are shared out among children.
-        """
+        """Look up objects, one HEAD each; what is not in the answer is not there."""
         wanted: dict[str, str] = {}
         for name in names:
             wanted.setdefault(b2_names.as_json_shows(name), name)
         # names that JSON shows alike are looked up apart
         again = sorted(set(names) - set(wanted.values()))
         found = dict(self.look(again, go_on=go_on)) if again else {}
-        asked = list(wanted.values())
-        share = max(_SHARE, -(-len(asked) // _SIDE_BY_SIDE))
-        with contextlib.ExitStack() as lists:
-            # fmt: off
-            commands = [
-                [*self._program.command("lsjson"), "-R", "--hash", "--files-only", "--no-traverse",
-                 "--no-mimetype", "--no-modtime", "--checkers", _CHECKERS, "--use-json-log", *_ONCE,
-                 *lists.enter_context(self._program.listed(asked[first : first + share])),
-                 self.address("")]
-                for first in range(0, len(asked), share)
-            ]
-            # fmt: on
-            timeout = _LOOK_TIMEOUT + len(names)
-            ended = process.gather(commands, timeout=timeout, most=_SIDE_BY_SIDE, go_on=go_on)
-        for one in ended:
-            if one.status != 0:
-                raise rclone_log.trouble(one)
-            for entry in _json_list(one.output):
-                known = wanted.get(str(entry.get("Path")))
-                if known is not None:
-                    found[known] = _object(entry)
+        for entry in self._questions.entries(self.address(""), list(wanted.values()), go_on):
+            known = wanted.get(str(entry.get("Path")))
+            if known is not None:
+                found[known] = _object(entry)
         if len(found) < len(set(names)):
             self.demand_bucket()
         return found
@@ -160,7 +143,7 @@ class Rclone:
 
         def take(line: bytes) -> None:
             line = line.strip(b"[], ")
-            for entry in _json_list(b"[" + line + b"]"):
+            for entry in json_list(b"[" + line + b"]"):
                 name = f"{prefix}/{entry.get('Path')}"
                 if name in wanted and _REPLACED not in name:
                     found[name] = _object(entry)
@@ -168,8 +151,8 @@ class Rclone:
         # fmt: off
         ended = process.run(
             [*self._program.command("lsjson"), "-R", "--hash", "--files-only", "--fast-list",
-             "--no-mimetype", "--no-modtime", "--use-json-log", *_ONCE, self.address(prefix)],
-            timeout=_LOOK_TIMEOUT, on_output=take,
+             "--no-mimetype", "--no-modtime", "--use-json-log", *ONCE, self.address(prefix)],
+            timeout=LOOK_TIMEOUT, on_output=take,
         )
         # fmt: on
         if ended.status not in (0, _NO_FOLDER):
@@ -180,31 +163,18 @@ class Rclone:
         self, ranges: Sequence[Range], *, go_on: Callable[[], bool] = lambda: True
     ) -> Sequence[bytes]:
         """Read ranges of objects, some of them at the same time: each costs several round trips."""
-        with contextlib.ExitStack() as lists:
-            # fmt: off
-            commands = [
-                [*self._program.command("cat"), "--offset", str(one.offset),
-                 "--count", str(one.count), "--no-traverse", "--use-json-log", *_ONCE,
-                 *lists.enter_context(self._program.listed([one.name])), self.address("")]
-                for one in ranges
-            ]
-            # fmt: on
-            ended = process.gather(commands, timeout=_LOOK_TIMEOUT, most=_SIDE_BY_SIDE, go_on=go_on)
-        for one in ended:
-            if one.status != 0:
-                raise rclone_log.trouble(one)
-        return [one.output for one in ended]
+        return self._questions.read(self.address(""), ranges, go_on)
 
     def copy_within(self, sources: Mapping[str, str]) -> None:
         """Copy objects to other names (target → source) on the remote itself, one child each."""
         # fmt: off
         commands = [
-            [*self._program.command("copyto"), "--checksum", "--use-json-log", *_ONCE,
+            [*self._program.command("copyto"), "--checksum", "--use-json-log", *ONCE,
              self.address(source), self.address(target)]
             for target, source in sources.items()
         ]
         # fmt: on
-        process.gather(commands, timeout=_COPY_TIMEOUT, most=_SIDE_BY_SIDE)
+        process.gather(commands, timeout=_COPY_TIMEOUT, most=SIDE_BY_SIDE)
 
     def fetch(self, name: str, path: str, watcher: Watcher) -> None:
         """Copy an object into a file of this host, in one child."""
@@ -217,8 +187,8 @@ class Rclone:
             # fmt: off
             ended = process.run(
                 [*self._program.command("delete"), "--b2-hard-delete=false", "--no-traverse",
-                 "--use-json-log", *_ONCE, *listed, self.address("")],
-                timeout=_LOOK_TIMEOUT,
+                 "--use-json-log", *ONCE, *listed, self.address("")],
+                timeout=LOOK_TIMEOUT,
             )
             # fmt: on
         if ended.status != 0:
@@ -229,13 +199,13 @@ class Rclone:
         bucket, folder = b2_names.bucket_and_folder(self._config.remote)
         # fmt: off
         ended = process.run(
-            [*self._program.command("backend"), "lifecycle", bucket, "--use-json-log", *_ONCE],
-            timeout=_LOOK_TIMEOUT,
+            [*self._program.command("backend"), "lifecycle", bucket, "--use-json-log", *ONCE],
+            timeout=LOOK_TIMEOUT,
         )
         # fmt: on
         if ended.status != 0:
             raise rclone_log.trouble(ended)
-        for rule in _json_list(ended.output or b"[]"):
+        for rule in json_list(ended.output or b"[]"):
             days, prefix = rule.get("daysFromUploadingToHiding"), str(rule.get("fileNamePrefix"))
             if days and (prefix.startswith(folder) or folder.startswith(prefix)):
                 return f"{bucket} hides {prefix or 'everything'} {days} days after its upload"
@@ -243,7 +213,7 @@ class Rclone:
 
     def bucket(self) -> Bucket | None:
         """Give the bucket behind a remote of type b2; its key is in rclone's configuration."""
-        ended = process.run([*self._program.command("config"), "dump"], timeout=_LOOK_TIMEOUT)
+        ended = process.run([*self._program.command("config"), "dump"], timeout=LOOK_TIMEOUT)
         if ended.status != 0:
             raise ConfigError(str(rclone_log.trouble(ended)), hint="check [rclone] config_file")
         return b2_bucket.behind(self._config.remote, ended.output)
@@ -256,8 +226,8 @@ class Rclone:
             # fmt: off
             ended = process.run(
                 [*self._program.command("lsf"), "--max-depth", "1", "--dirs-only", "--use-json-log",
-                 *_ONCE, place],
-                timeout=_LOOK_TIMEOUT,
+                 *ONCE, place],
+                timeout=LOOK_TIMEOUT,
             )
             # fmt: on
             if ended.status == 0:
@@ -280,13 +250,3 @@ def _object(entry: Mapping[str, Any]) -> RemoteObject:
     if not isinstance(entry.get("Size"), int):
         raise Unavailable("rclone lsjson gave no size")
     return RemoteObject(entry["Size"], sha1, str(entry.get("ID") or ""))
-
-
-def _json_list(output: bytes) -> list[dict[str, Any]]:
-    try:
-        entries = json.loads(output)
-    except ValueError:
-        raise Unavailable("rclone lsjson gave no JSON") from None
-    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
-        raise Unavailable("rclone lsjson gave no list")
-    return entries

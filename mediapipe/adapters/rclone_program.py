@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from mediapipe.config import RcloneConfig
 
+ONCE = ("--retries", "1", "--low-level-retries", "3", "--timeout", "60s", "--contimeout", "15s")
+"""For questions: an answer that does not come soon is none, and the next run asks again."""
 _OLDEST = (1, 73, 5)
 """Below it B2's newer keys are refused and the RC has known holes (CONTRACT)."""
 _NUL_LISTS = (1, 75, 0)

@@ -155,10 +155,21 @@ def content(entries: Iterable[os.DirEntry[str]]) -> int:
     return total
 
 
-def content_of(path: str) -> int:
-    """Sum up a folder without listing it for any other use: the full pass is made of this."""
-    with os.scandir(path) as entries:
-        return content(entries)
+def is_as_it_was(path: str, before: Stamp, *, full: bool) -> bool:
+    """Whether a folder is what it was; with `full` each file in it is held against that, too.
+
+    Raises OSError. The daily pass is made of this: below an open folder names are found sooner.
+    """
+    if not full:
+        return mark(os.stat(path)) == before[0]
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if mark(os.fstat(descriptor)) != before[0]:
+            return False
+        with os.scandir(descriptor) as entries:
+            return content(entries) == before[1]
+    finally:
+        os.close(descriptor)
 
 
 def file_stamp(path: str) -> list[int]:

@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mediapipe.facts import fact
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ Inode = tuple[int, int]
 """(device, inode): the same file within one run."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class File:
     """A regular file as `lstat` saw it; times in ns since the epoch, size in bytes."""
 
@@ -64,6 +65,28 @@ def look(path: str) -> File | None:
     return file_from(path, found)
 
 
+def is_there(path: str) -> bool:
+    """Whether anything has this name, be it a link that leads nowhere.
+
+    Raises OSError where one could not look: that is never the same as nothing.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except ValueError:
+        raise OSError(errno.EINVAL, "is no possible name", shown(path)) from None
+    return True
+
+
+def is_gone(path: str) -> bool:
+    """Whether surely nothing has this name; False where one could not look."""
+    try:
+        return not is_there(path)
+    except OSError:
+        return False
+
+
 def file_from(path: str, found: os.stat_result) -> File:
     """Make a fact from a stat result."""
     return File(
@@ -75,6 +98,13 @@ def file_from(path: str, found: os.stat_result) -> File:
         found.st_mtime_ns,
         found.st_ctime_ns,
     )
+
+
+def renamed(file: File, path: str) -> File:
+    """Give a file as it is seen under another of its names."""
+    if path == file.path:
+        return file
+    return File(path, file.device, file.number, file.links, file.size, file.mtime_ns, file.ctime_ns)
 
 
 def same(now: File | None, planned: File) -> bool:
@@ -97,6 +127,32 @@ def is_empty(folder: str) -> bool:
             return next(entries, None) is None
     except OSError:
         return False
+
+
+@fact
+class Names:
+    """What the own list of a folder says of what is in it."""
+
+    numbers: Mapping[str, int]
+    """Name → inode number, which need not be true of what is mounted there."""
+    folders: tuple[str, ...]
+    """Names of folders."""
+    odd: tuple[str, ...]
+    """Names that are neither regular files nor folders."""
+
+
+def list_names(path: str) -> Names:
+    """Give the names in one folder without looking at any of them. Raises OSError."""
+    numbers: dict[str, int] = {}
+    folders: list[str] = []
+    odd: list[str] = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            numbers[entry.name] = entry.inode()
+            if entry.is_symlink() or not entry.is_file():
+                kind = folders if entry.is_dir(follow_symlinks=False) else odd
+                kind.append(entry.name)
+    return Names(numbers, tuple(folders), tuple(odd))
 
 
 @dataclass

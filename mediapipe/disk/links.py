@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING
 
+from mediapipe.disk.index import list_names
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from mediapipe.disk.index import File, Inode
+    from mediapipe.disk.index import File, Inode, Names
 
 _PROBE = 64
 """Folders that are read before it is decided whether several threads read on."""
@@ -46,32 +48,42 @@ class _Seen:
 class _Search:
     """What is found so far, and what is left to be found."""
 
-    def __init__(self, wanted: Iterable[File]) -> None:
+    def __init__(self, wanted: Sequence[File]) -> None:
         self.left = {file.inode: file.links for file in wanted if file.links > 1}
         self.numbers = frozenset(number for _device, number in self.left)
+        self.known = {file.path: file.inode for file in wanted if file.links > 1}
         self.names: dict[Inode, list[str]] = defaultdict(list)
         self.unreadable: list[str] = []
 
     def take(self, hits: Iterable[tuple[str, Inode]]) -> None:
         for path, inode in hits:
-            if inode in self.left:
-                names = self.names[inode]
-                names.append(path)
-                if len(names) == self.left[inode]:
-                    del self.left[inode]
+            self.hit(path, inode)
+
+    def hit(self, path: str, inode: Inode) -> None:
+        expected = self.left.get(inode)
+        if expected is not None:
+            names = self.names[inode]
+            names.append(path)
+            if len(names) == expected:
+                del self.left[inode]
 
 
-def find_links(roots: Iterable[str], wanted: Iterable[File], likely: Iterable[str] = ()) -> Links:
+def find_links(
+    roots: Iterable[str],
+    wanted: Sequence[File],
+    likely: Iterable[str] = (),
+    read: Callable[[str], Names] = list_names,
+) -> Links:
     """Find every name below `roots` of the wanted files, by a walk that needs no stat.
 
     A directory entry tells its inode number for free; only what matches is confirmed by `lstat`
     (two file systems may use one number). The link count tells when all names are found: `likely`
     folders are read first, without what lies below them, and where that is enough no walk begins.
-    It ends as soon as the counts are met.
+    It ends as soon as the counts are met. `read` lists a likely folder, or raises OSError.
     """
     search = _Search(wanted)
     if search.left:
-        _read_likely(search, likely)
+        _read_likely(search, likely, read)
     if search.left:
         for inode in search.left:
             search.names.pop(inode, None)
@@ -80,17 +92,26 @@ def find_links(roots: Iterable[str], wanted: Iterable[File], likely: Iterable[st
     return Links(names, tuple(search.unreadable))
 
 
-def _read_likely(search: _Search, likely: Iterable[str]) -> None:
+def _read_likely(search: _Search, likely: Iterable[str], read: Callable[[str], Names]) -> None:
     """Read folders once each, by whatever path they are named: a name must not count twice."""
-    read = set()
+    seen = set()
     for folder in dict.fromkeys(likely):
         try:
             found = os.stat(folder)
+            if (found.st_dev, found.st_ino) in seen:
+                continue
+            numbers = read(folder).numbers
         except OSError:
             continue
-        if (found.st_dev, found.st_ino) not in read:
-            read.add((found.st_dev, found.st_ino))
-            search.take(_read([folder], search.numbers).hits)
+        seen.add((found.st_dev, found.st_ino))
+        for name, number in numbers.items():
+            if number in search.numbers:
+                path = f"{folder}/{name}"
+                inode = search.known.get(path)  # what is wanted was looked at a moment ago
+                if inode is None or inode[1] != number:
+                    inode = _inode_of(path)
+                if inode:
+                    search.hit(path, inode)
 
 
 def _walk(search: _Search, pending: list[str]) -> None:

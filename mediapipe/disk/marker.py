@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mediapipe.disk.index import file_from
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,11 +25,12 @@ _CHARACTER_MAX = 4
 """Bytes of one character in UTF-8, at most."""
 _MARKER_MAX = 64 << 20
 """Bytes: far above any marker that we write; more is not read into memory."""
+_DECODER = json.JSONDecoder()
 _FOREIGN_MAX = 4096
 """Bytes: what is larger and no marker of ours is somebody's data, never to be replaced."""
 
 
-@dataclass(frozen=True)
+@fact
 class Extracted:
     """An object that was extracted from an archive; size in bytes."""
 
@@ -38,7 +39,7 @@ class Extracted:
     sha1: str
 
 
-@dataclass(frozen=True)
+@fact
 class Entry:
     """What was proven about one file of the item. Sizes in bytes, times in ns."""
 
@@ -64,7 +65,7 @@ class Entry:
         return (self.inode, self.size, self.mtime_ns)
 
 
-@dataclass(frozen=True)
+@fact
 class Marker:
     """A marker as read: what it says need not be true of the disk of today."""
 
@@ -93,8 +94,7 @@ def marker_path(item: str) -> str:
     if len(name) * _CHARACTER_MAX + len(SUFFIX) > _NAME_MAX:
         encoded = os.fsencode(name)
         if len(encoded) + len(SUFFIX) > _NAME_MAX:
-            digest = hashlib.sha1(encoded, usedforsecurity=False).hexdigest()
-            return f"{item[: len(item) - len(name)]}.{digest[:16]}{SUFFIX}"
+            return f"{item[: len(item) - len(name)]}.{digest(encoded)[:16]}{SUFFIX}"
     return item + SUFFIX
 
 
@@ -127,29 +127,32 @@ def read_file(path: str) -> tuple[File, Marker | None] | None:
 
 def _parse(raw: bytes) -> Marker | None:
     try:
-        data: Any = json.loads(raw)
+        text = raw.decode()
+        data, end = _DECODER.raw_decode(text)
+        if text[end:].strip():
+            return None
         if data["version"] != VERSION:
             return None
-        return Marker(str(data["item"]), tuple(_entry(entry) for entry in data["files"]))
+        return Marker(str(data["item"]), tuple([_entry(entry) for entry in data["files"]]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
 def _entry(data: dict[str, Any]) -> Entry:
-    file = {name: _typed(data[name], kind) for name, kind in _FILE.items()}
+    path, inode = _typed(data["path"], str), _typed(data["inode"], int)
+    size, mtime_ns = _typed(data["size"], int), _typed(data["mtime_ns"], int)
     if "part_of" in data:
-        return Entry(**file, part_of=_typed(data["part_of"], str))
+        return Entry(path, inode, size, mtime_ns, part_of=_typed(data["part_of"], str))
     if "extracted" in data:
         members = [
             Extracted(**{name: _typed(one[name], kind) for name, kind in _OBJECT.items()})
             for one in data["extracted"]
         ]
-        return Entry(**file, extracted=tuple(members))
+        return Entry(path, inode, size, mtime_ns, extracted=tuple(members))
     remote, sha1 = _typed(data["remote"], str), _typed(data["sha1"], str)
-    return Entry(**file, remote=remote, sha1=sha1, readback=data.get("readback", False) is True)
+    return Entry(path, inode, size, mtime_ns, remote, sha1, data.get("readback", False) is True)
 
 
-_FILE: dict[str, type] = {"path": str, "inode": int, "size": int, "mtime_ns": int}
 _OBJECT: dict[str, type] = {"remote": str, "size": int, "sha1": str}
 
 
@@ -194,8 +197,7 @@ def write(item: str, entries: tuple[Entry, ...], uploaded_at: str) -> None:
         "files": [_compact(entry) for entry in entries],
     }
     # the same temporary name each time: what a crash leaves, the next run writes over
-    digest = hashlib.sha1(os.fsencode(path), usedforsecurity=False).hexdigest()
-    temporary = os.path.join(folder, f".mediapipe-{digest[:16]}.tmp")
+    temporary = os.path.join(folder, f".mediapipe-{digest(os.fsencode(path))[:16]}.tmp")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o664)
@@ -212,6 +214,13 @@ def write(item: str, entries: tuple[Entry, ...], uploaded_at: str) -> None:
             os.unlink(temporary)
         raise
     sync_folder(folder)
+
+
+def digest(raw: bytes) -> str:
+    """Give the SHA-1 of a few bytes, in hex."""
+    import hashlib  # a pass that needs none is spared a library of its own
+
+    return hashlib.sha1(raw, usedforsecurity=False).hexdigest()
 
 
 def sync_folder(folder: str) -> None:

@@ -68,6 +68,11 @@ def is_mount_point(path: str, table: tuple[Mount, ...]) -> bool:
     return any(mount.point == path for mount in table)
 
 
+def mounted_at(path: str, table: tuple[Mount, ...]) -> Mount | None:
+    """Give what is mounted right at this path, on top of what was there before; or None."""
+    return next((mount for mount in reversed(table) if mount.point == path), None)
+
+
 def why_inodes_untrusted(path: str, table: tuple[Mount, ...]) -> str:
     """Tell why inode numbers and link counts at a path prove nothing, or give an empty string."""
     file_system = mount_of(path, table).file_system
@@ -85,3 +90,8 @@ def why_times_untrusted(path: str, table: tuple[Mount, ...]) -> str:
     if file_system.startswith((*_NO_INODES, "nfs")):
         return f"{file_system} does not keep the times of folders"
     return ""
+
+
+def is_disk(path: str, table: tuple[Mount, ...]) -> bool:
+    """Whether one sync of all that lies at a path reaches the disk: no server stands before it."""
+    return not mount_of(path, table).file_system.startswith((*_NO_INODES, "nfs"))

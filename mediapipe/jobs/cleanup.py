@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mediapipe import abandoned, companions, holdings, layout, unheld
+from mediapipe import abandoned, companions, holdings, imports, layout, unheld, unmonitoring
 from mediapipe.claims import claims_of
 from mediapipe.confirming import look_up
 from mediapipe.copies import recognise
 from mediapipe.deletion import Steps, void_markers
 from mediapipe.errors import Unavailable
 from mediapipe.folders import Folders, read_folders
-from mediapipe.judging import Rules, asked, leftovers, why_keep, why_not_due, why_unproven
+from mediapipe.judging import asked, leftovers, why_keep, why_not_due, why_unproven
 from mediapipe.linking import why_not_linkable, why_not_linked
 from mediapipe.listing import Lists
+from mediapipe.losses import why_no_base
 from mediapipe.plan import Kept, Plan, clock, duration
+from mediapipe.rules import Rules
 from mediapipe.runner import Context, Report, execute
+from mediapipe.settling import settle
 from mediapipe.step import Delete
 from mediapipe.surroundings import Surroundings
 
@@ -27,8 +30,10 @@ if TYPE_CHECKING:
     from mediapipe.companions import Beside
     from mediapipe.holdings import Candidate
     from mediapipe.linking import Ends
-    from mediapipe.ports import Remote, RemoteObject, Torrent, TorrentClient
+    from mediapipe.ports import Archives, Remote, RemoteObject, Torrent, TorrentClient
     from mediapipe.runner import Result
+    from mediapipe.titles import Answer
+    from mediapipe.unmonitoring import Apps
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class World:
     """What lies in libraries beside links that may go, the deepest folder first."""
     mounted: Mapping[str, str] = field(default_factory=dict)
     """Path in the mount that was read → how it differs from the file, or an empty string."""
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    """Library link that may go → what its app says of it."""
 
 
 def run(
@@ -67,6 +74,8 @@ def run(
     remote: Callable[[], Remote],
     options: Options,
     read_ends: Callable[[Sequence[str]], Mapping[str, Ends]],
+    apps: Apps,
+    archives: Callable[[], Archives],
 ) -> Report:
     """Delete what is due and proven, and tell why the rest stays."""
     config, history = context.config, context.history
@@ -78,11 +87,12 @@ def run(
             "; ".join(troubles), hint="nothing is deleted while a root cannot be seen whole"
         )
     rules = Rules.of(config)
-    world = scan(context, rules, client, remote, options, read_ends)
+    world = scan(context, rules, client, remote, options, read_ends, apps, archives)
     todo = plan(world, rules, force=options.force)
 
     def apply(actions: Sequence[Delete]) -> Iterator[Result]:
         layout.adopt(roots, history)
+        settle(world.names, context)
         if history.wanted():  # what tells upload of it costs a fifth of this job's start
             from mediapipe.remembering import trigger
 
@@ -90,7 +100,7 @@ def run(
         if actions:
             from mediapipe.removing import remove_all
 
-            yield from remove_all(actions, world.names, client, context)
+            yield from remove_all(actions, world.names, client, apps, context)
 
     return execute(todo, apply, context)
 
@@ -102,12 +112,14 @@ def scan(
     remote: Callable[[], Remote],
     options: Options,
     read_ends: Callable[[Sequence[str]], Mapping[str, Ends]],
+    apps: Apps,
+    archives: Callable[[], Archives],
 ) -> World:
     """Read qBittorrent, the disk and, for what is proven so far, the remote."""
     config, history, now = context.config, context.history, context.now
     torrents = client.torrents()
     first_look = history.last("base taken") is None and not options.accept_loss
-    refused = _loss(torrents, context, options)
+    refused = why_no_base(torrents, context, accept_loss=options.accept_loss)
     history.seed(torrents, now)
     seeded = history.seeded()
     due: list[Torrent] = []
@@ -125,9 +137,11 @@ def scan(
     markers, waiting = abandoned.find(context)
     kept += waiting
     left = companions.remembered(history)
-    if not (due or begun or strays or markers or left or unheld.is_time(context)):
+    looked_at = unheld.due(context)
+    if not (due or begun or strays or markers or left or looked_at):
         history.sight("orphan", (), now)
         history.want(())
+        unheld.tell_unproven((), rules, history)
         return World((), {}, {}, Folders({}, frozenset()), tuple(kept), refused)
     lists = Lists(client, history, {torrent.hash for torrent in due})
     claims = claims_of(torrents, lists, lists.seen)
@@ -135,10 +149,8 @@ def scan(
     around = Surroundings(config)
     if claims.blind:
         refused = refused or f"no orphan is touched: {claims.blind}"
-    alone: tuple[Candidate, ...] = ()
-    if unheld.is_time(context):
-        alone, waiting = unheld.find(claims, context)
-        kept += waiting
+    alone, waiting = unheld.find(looked_at, claims, context)
+    kept += waiting
     found = [
         *(holdings.of_intent(intent, around) for intent in begun),
         *(holdings.of_torrent(one, claims, around, seeded[one.hash]) for one in due),
@@ -149,41 +161,20 @@ def scan(
     candidates = recognise(
         holdings.complete(found, claims, around, history), claims, rules, context
     )
+    candidates = imports.recognise(candidates, rules, apps, archives, context)
     history.want(leftovers(candidates, torrents, rules))
-    besides = companions.read(candidates, claims, rules, context)
+    unheld.tell_unproven(candidates, rules, history)
+    besides = companions.read(candidates, claims, rules, around, context)
     every = (*candidates, *(one.candidate for one in besides))
     objects = look_up(every, rules, remote, context)
     kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
     names = {torrent.hash: torrent.name for torrent in torrents}
     mounted = why_not_linkable(candidates, objects, rules, read_ends)
+    answers = unmonitoring.ask(candidates, objects, rules, apps)
     folders = read_folders(every, layout.reserved(config), around)
     abandoned.notice(folders.listing, context)
-    return World(candidates, names, objects, folders, tuple(kept), refused, besides, mounted)
-
-
-def _loss(torrents: Sequence[Torrent], context: Context, options: Options) -> str:
-    """Tell why the list cannot be believed as the base for orphans, or take it as the new base.
-
-    An empty list is a legal lie: it is what qBittorrent answers when it has lost its own state.
-    """
-    history, most = context.history, context.config.cleanup.max_torrent_loss
-    listed = {torrent.hash for torrent in torrents}
-    # what we had begun to remove when we were interrupted is no loss
-    known = history.known_torrents() - {intent.hash for intent in history.intents()}
-    lost = known - listed
-    hint = "if that is right, run once with --accept-loss"
-    reason = ""
-    if not listed and (known or history.last("base taken") is None):
-        reason = f"qBittorrent lists no torrent at all, {len(known)} are known: {hint}"
-    elif known and len(lost) / len(known) > most:
-        reason = (
-            f"{len(lost)} of {len(known)} known torrents are gone from qBittorrent's list without "
-            f"our doing, which is more than the share of {most}: {hint}"
-        )
-    if reason and not options.accept_loss:
-        return f"no orphan is touched: {reason}"
-    history.take_base(listed, context.now)
-    return ""
+    told = tuple(kept)
+    return World(candidates, names, objects, folders, told, refused, besides, mounted, answers)
 
 
 def _orphans(
@@ -240,7 +231,7 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
     later = {one.key for one in chosen}
     for candidate in chosen:
         later.remove(candidate.key)
-        actions += steps.of(candidate, later, staying)
+        actions += unmonitoring.first(steps.of(candidate, later, staying), world.answers)
         kept += [
             Kept(holding.path, f"the torrent {world.names[hash_]} holds it too")
             for holding in candidate.holdings
@@ -264,6 +255,7 @@ def _judge(world: World, rules: Rules) -> tuple[list[Candidate], dict[str, Delet
             for step in void_markers(candidate, world.objects, world.folders, rules):
                 disproved.setdefault(step.path, step)
         reason = reason or why_not_linked(candidate, world.objects, world.mounted, rules)
+        reason = reason or unmonitoring.why_waits(candidate, world.answers, rules)
         if reason:
             kept.append(Kept(candidate.name, reason))
         else:

@@ -217,6 +217,7 @@ def _why_not_fetched(one: Proven, world: World, config: Config) -> str:
 
 def _actions(source: Source, target: str, world: World, config: Config) -> Iterator[Restore]:
     when = clock(source.since)
+    whole = layout.address(config.rclone.remote, "")
     base = layout.address(config.rclone.remote, config.upload.uncategorized_remote) + "/"
     for one in source.objects:
         now = world.objects.get(one.remote)
@@ -225,7 +226,8 @@ def _actions(source: Source, target: str, world: World, config: Config) -> Itera
         how = one.remote if current else f"the version {one.file_id} of {one.remote}"
         path, why = target, f"it was last known here {when}"
         if source.archive:
-            path = os.path.join(target, one.remote.removeprefix(base))
+            below = one.remote.removeprefix(base).removeprefix(whole).lstrip("/")
+            path = os.path.join(target, below)
             why = f"it came out of {source.path}"
         elif _is_orphan(path, world, config):
             why += "; without its torrent, cleanup deletes it again as an orphan"

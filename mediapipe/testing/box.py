@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-COMMANDS = {"categories": "qbt-categories", "upload": "qbt-upload-b2", "cleanup": "qbt-cleanup"}
+COMMANDS = {
+    "categories": "qbt-categories",
+    "upload": "qbt-upload-b2",
+    "cleanup": "qbt-cleanup",
+    "postprocess": "sab-postprocess",
+}
 BUCKET = "entertainment-netmount"
 
 

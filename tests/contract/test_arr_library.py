@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,11 +48,11 @@ def sonarr() -> Iterator[FakeArr]:
                 {"id": 21, "seriesId": 2, "path": f"{SHOW} Two/E1.mkv"},
             ],
             "episode": [
-                {"id": 101, "episodeFileId": 11, "monitored": True},
-                {"id": 102, "episodeFileId": 12, "monitored": False},
-                {"id": 103, "episodeFileId": 12, "monitored": True},
-                {"id": 104, "episodeFileId": 0, "monitored": True},
-                {"id": 201, "episodeFileId": 21, "monitored": True},
+                {"id": 101, "seriesId": 1, "episodeFileId": 11, "monitored": True},
+                {"id": 102, "seriesId": 1, "episodeFileId": 12, "monitored": False},
+                {"id": 103, "seriesId": 1, "episodeFileId": 12, "monitored": True},
+                {"id": 104, "seriesId": 1, "episodeFileId": 0, "monitored": True},
+                {"id": 201, "seriesId": 2, "episodeFileId": 21, "monitored": True},
             ],
         }
         yield app
@@ -100,6 +101,7 @@ def test_episodes_are_unmonitored_and_no_others(sonarr: FakeArr, tmp_path: Path)
     again = library.title(f"{SHOW}/S1/E2-E3.mkv")
     assert again == Title("Show", (), fetched_again=False)
     before = len(sonarr.asked)
+    assert again is not None
     library.unmonitor(again)
     assert len(sonarr.asked) == before
 
@@ -130,7 +132,7 @@ def test_lists_are_read_once(sonarr: FakeArr, tmp_path: Path) -> None:
     targets = [target for _, target in sonarr.asked]
     assert targets.count("/api/v3/series") == targets.count("/api/v3/rootfolder") == 1
     assert targets.count("/api/v3/episodefile?seriesId=1") == 1
-    assert targets.count("/api/v3/episode?episodeFileId=11") == 3
+    assert targets.count("/api/v3/episode?seriesId=1") == 1
 
 
 def test_paths_are_the_apps(sonarr: FakeArr, tmp_path: Path) -> None:
@@ -170,6 +172,34 @@ def test_what_it_has_not_taken_is_told(sonarr: FakeArr, tmp_path: Path) -> None:
     sonarr.answers = [(202, JSON, b"[]")]
     with pytest.raises(ActionFailed, match="still monitors Show"):
         library.unmonitor(title)
+
+
+def record(path: str, hash_: str = "AB12", kind: str = "downloadFolderImported") -> dict[str, Any]:
+    data = {"droppedPath": "/downloads/x.mkv", "importedPath": path}
+    return {"id": 1, "eventType": kind, "downloadId": hash_, "data": data}
+
+
+def test_what_was_imported_from_a_torrent(sonarr: FakeArr, tmp_path: Path) -> None:
+    sonarr.items["history"] = [
+        record("/tv/Show/E1.mkv"),
+        record("/tv/Show/E1.mkv"),
+        record("/tv/Show/E2.mkv", "AB13"),
+        record("/tv/Show/E3.mkv", kind="grabbed"),
+    ]
+    library = as_port(sonarr, tmp_path, **{"/mnt/tv": "/tv"})
+    assert library.imported("ab12") == ("/mnt/tv/Show/E1.mkv",)
+    assert library.imported("ff") == ()
+    # one that does not know the query tells of all
+    answer = {"records": sonarr.items["history"]}
+    sonarr.answers = [(200, JSON, json.dumps(answer).encode())]
+    assert library.imported("ab12") == ("/mnt/tv/Show/E1.mkv",)
+
+
+@pytest.mark.parametrize("answer", [b'{"records": null}', b'{"records": [{}]}', b'{"x": 1}'])
+def test_a_history_of_another_shape_is_none(answer: bytes, sonarr: FakeArr, tmp_path: Path) -> None:
+    sonarr.answers = [(200, JSON, answer)]
+    with pytest.raises(Unavailable):
+        as_port(sonarr, tmp_path).imported("ab12")
 
 
 def test_new_sessions_are_counted(sonarr: FakeArr, tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ import os
 import random
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -24,7 +27,14 @@ from mediapipe.adapters import b2_names
 from mediapipe.adapters.rclone import Rclone
 from mediapipe.adapters.rclone_program import find_binary
 from mediapipe.config import RcloneConfig, UploadConfig
-from mediapipe.errors import ActionFailed, ConfigError, LoginRefused, MediapipeError, Unavailable
+from mediapipe.errors import (
+    ActionFailed,
+    CapReached,
+    ConfigError,
+    LoginRefused,
+    MediapipeError,
+    Unavailable,
+)
 from mediapipe.ports import Range, RemoteObject
 from mediapipe.testing.b2 import BUSY, STORAGE_CAP, TRANSACTION_CAP, Fault
 from mediapipe.units import Seconds, SecretFile
@@ -429,6 +439,16 @@ def test_many_ranges_come_in_their_order(setting, source):
     assert list(setting.remote.read([])) == []
 
 
+def test_questions_of_a_thread_leave_the_remote_answering(setting, source):
+    files = write(source, ["a.mkv"])
+    copy(setting.remote, source, list(files))
+    setting.remote.get_ready()
+    with ThreadPoolExecutor(1) as thread:
+        early = thread.submit(setting.remote.look, ["tv/a.mkv"]).result()
+
+    assert hashes(setting.remote.look(["tv/a.mkv"])) == hashes(early) == expected(files)
+
+
 def test_hostile_names_are_copied_and_the_old_ones_hidden(setting, source):
     """A season that was renamed: each object by its name, and no other."""
     files = write(source, NAMES)
@@ -786,6 +806,15 @@ def test_a_key_that_may_not_read_never_makes_an_object_look_gone(b2, tmp_path, s
         remote.read([Range("tv/a.mkv", 0, 5)])
 
 
+def test_a_cap_that_a_download_meets_is_told_as_one(b2, tmp_path):
+    """The object is found, and its bytes are refused: rclone itself answers "Not Found" then."""
+    b2.put("tv/a.mkv", b"there", sha1=sha1(b"there"))
+    b2.inject(TRANSACTION_CAP, api="b2_download_file_by_id")
+
+    with pytest.raises(CapReached):
+        rclone(b2, tmp_path).read([Range("tv/a.mkv", 0, 5)])
+
+
 def test_a_key_for_one_folder_is_enough(b2, tmp_path, source):
     files = write(source, ["a.mkv"])
     b2.add_key(
@@ -882,6 +911,42 @@ def test_a_stalled_copy_is_ended_and_its_child_is_gone(b2, tmp_path, source):
     b2.clear_faults()
     assert set(remote.look([f"tv/{name}" for name in files])) == {"tv/good.mkv"}
     assert copy(remote, source, ["a.mkv"]).trouble is None
+
+
+def test_an_rclone_that_was_killed_is_started_again(b2, tmp_path):
+    """Whoever cleans up processes may take the one that answers along."""
+    b2.put("tv/a.mkv", b"there", sha1=sha1(b"there"))
+    pids = tmp_path / "pids"
+    remote = rclone(b2, tmp_path, binary=str(wrapper(tmp_path, pids)))
+    before = remote.look(["tv/a.mkv"])
+    os.kill(int(pids.read_text().split()[-1]), signal.SIGKILL)
+
+    assert _soon(lambda: remote.look(["tv/a.mkv"])) == before
+
+
+def test_an_answer_that_is_not_wanted_any_more_is_not_waited_for(b2, tmp_path):
+    b2.put("tv/a.mkv", b"there", sha1=sha1(b"there"))
+    pids = tmp_path / "pids"
+    remote = rclone(b2, tmp_path, binary=str(wrapper(tmp_path, pids)))
+    for ask in (remote.look, lambda _names, go_on: remote.read(RANGES, go_on=go_on)):
+        remote.look(["tv/a.mkv"])
+        os.kill(int(pids.read_text().split()[-1]), signal.SIGSTOP)
+        with pytest.raises(Unavailable, match="not wanted"):
+            ask(["tv/a.mkv"], go_on=lambda: False)
+
+
+RANGES = (Range("tv/a.mkv", 0, 5),)
+
+
+def _soon(ask: Callable[[], Mapping[str, RemoteObject]]) -> Mapping[str, RemoteObject]:
+    """Ask again while the answer is that nobody answers."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return ask()
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
 
 
 def wrapper(folder: Path, pids: Path, *before: str) -> Path:

@@ -390,6 +390,7 @@ class Front:
         self.paths: list[str] = []
         self.keys: list[str | None] = []
         """The header Authorization of each request."""
+        self.cookies: list[str | None] = []
         self.released = threading.Event()
         front = self
 
@@ -400,6 +401,7 @@ class Front:
                 path = self.path.split("?")[0]
                 front.paths.append(path)
                 front.keys.append(self.headers.get("Authorization"))
+                front.cookies.append(self.headers.get("Cookie"))
                 told = answer(path)
                 if told.silent:
                     front.released.wait(60)
@@ -610,6 +612,26 @@ def test_403_with_a_ban_is_an_outage_that_ends():
             client_of(server.url, username="admin", password="right").torrents()
         assert server.logins() <= 1
     one_line(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "cookie"), [(200, "SID"), (204, "QBT_SID_8080")], ids=["before 5.2", "since"]
+)
+def test_s32_a_login_is_good_by_its_status_and_its_cookie_has_any_name(status, cookie):
+    """From 5.2 on a login answers 204 without a word, and the cookie is named after the port."""
+
+    def answer(path: str) -> Answer:
+        if path.endswith("/auth/login"):
+            body = b"Ok." if status == 200 else b""
+            return Answer(status, body, "text/plain", {"Set-Cookie": f"{cookie}=abc; path=/"})
+        known = server.cookies[-1] == f"{cookie}=abc"
+        return Answer(200, b"[]") if known else Answer(403, b"Forbidden", "text/plain")
+
+    with front(answer) as server:
+        client = client_of(server.url, username="admin", password="right")
+        assert client.torrents() == ()
+        assert client.torrents() == ()
+        assert server.logins() == 1
 
 
 def test_an_api_key_goes_with_each_request_and_no_login_is_tried():

@@ -6,12 +6,13 @@ import os
 import socket
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mediapipe.disk.index import File, look, same, walk
+from mediapipe.disk.index import File, is_gone, is_there, look, same, walk
 from mediapipe.disk.links import find_links
 
 if TYPE_CHECKING:
@@ -164,8 +165,44 @@ def test_a_file_that_changed_is_not_the_same(tmp_path: Path, change: str) -> Non
 
 def test_a_file_on_another_device_is_not_the_same(tmp_path: Path) -> None:
     file = seen(file_at(tmp_path))
-    moved = File(file.path, file.device + 1, *[getattr(file, n) for n in File.__slots__[2:]])
+    moved = replace(file, device=file.device + 1)
     assert not same(moved, file)
+
+
+@pytest.mark.parametrize("what", ["nothing", "no folder", "below a file"])
+def test_what_is_not_there_is_gone(tmp_path: Path, what: str) -> None:
+    file_at(tmp_path, "file")
+    path = {"nothing": "a", "no folder": "b/a", "below a file": "file/a"}[what]
+    assert not is_there(f"{tmp_path}/{path}")
+    assert is_gone(f"{tmp_path}/{path}")
+
+
+@pytest.mark.parametrize("what", ["a file", "a folder", "a link that leads nowhere"])
+def test_what_is_there_is_not_gone(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "a"
+    if what == "a file":
+        path.touch()
+    elif what == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    assert is_there(str(path))
+    assert not is_gone(str(path))
+
+
+@pytest.mark.parametrize("why", ["closed", "a circle of links", "too long", "impossible"])
+def test_what_cannot_be_looked_at_is_not_gone(shared: Path, why: str) -> None:
+    folder = shared / "folder"
+    folder.mkdir()
+    (shared / "circle").symlink_to("circle")
+    name = {
+        "closed": "folder/a", "a circle of links": "circle/a", "too long": "x" * 256,
+        "impossible": "\0",
+    }[why]  # fmt: skip
+    with closed(folder):
+        assert not is_gone(f"{shared}/{name}")
+        with pytest.raises(OSError):  # noqa: PT011 - each has its own words
+            is_there(f"{shared}/{name}")
 
 
 # walk

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mediapipe.config import ArrConfig, CleanupCategory
+from mediapipe import audit
+from mediapipe.config import CleanupCategory
 from mediapipe.disk import marker
 from mediapipe.disk.index import File
 from mediapipe.errors import ActionFailed, ConfigError, Refused, Unavailable
 from mediapipe.folders import Folders
 from mediapipe.holdings import Candidate, Holding
 from mediapipe.jobs.cleanup import World, plan
-from mediapipe.judging import Rules, why_keep, why_not_due, why_unproven
+from mediapipe.judging import why_keep, why_not_due, why_unproven
 from mediapipe.plan import clock
 from mediapipe.ports import RemoteObject, Torrent
 from mediapipe.records import Proof, Proven
-from mediapipe.units import Seconds, SecretFile
+from mediapipe.rules import Rules
+from mediapipe.units import Seconds
 from tests.crashes import deaths
 from tests.hosts import HOUR, WEEK, Host, contents, reasons, sha1, snapshot, statuses
 
@@ -175,19 +178,6 @@ def test_an_orphan_waits_for_its_grace_and_for_every_torrent(host: Host, rules: 
 def test_a_name_elsewhere_may_be_ignored(host: Host) -> None:
     host.configure("cleanup", links_elsewhere="ignore")
     assert why_keep(candidate(host, holding(host, links=3)), Rules.of(host.config)) == ""
-
-
-def test_library_rules_that_are_still_to_come_keep(host: Host) -> None:
-    link = f"{host.tv}/Show/a.mkv"
-    linked = holding(host, links=2, names=(f"{host.downloads}/tv/T/a.mkv", link))
-    assert why_keep(candidate(host, linked), Rules.of(host.config)) == ""
-    table = {"sonarr": ArrConfig("http://127.0.0.1:8989", SecretFile("key"))}
-    host.config = replace(host.config, arr=table)
-    assert why_keep(candidate(host, linked), Rules.of(host.config)).startswith(
-        "a.mkv: sonarr would fetch it again"
-    )
-    host.library("tv", after_delete="keep")
-    assert why_keep(candidate(host, linked), Rules.of(host.config)) == ""
 
 
 @pytest.mark.parametrize(
@@ -1181,6 +1171,17 @@ def lost(host: Host) -> None:
 SCENES = [simple, discarded, nested, uncategorized, deselected, sharing, orphaned, lost]
 
 
+def audited_by_cleanup(host: Host) -> Counter[tuple[str, str]]:
+    """Count what was done where; a path below the host's own folder."""
+    lines = [one for one in audit.read(str(host.state)) if one and one["job"] == "cleanup"]
+    return Counter((one["action"], one["path"].removeprefix(f"{host.folder}/")) for one in lines)
+
+
+def differing(one: Counter[tuple[str, str]], other: Counter[tuple[str, str]]) -> str:
+    more, fewer = dict(one - other), dict(other - one)
+    return f"{more} more, {fewer} fewer" if more or fewer else ""
+
+
 @pytest.mark.parametrize("scene", SCENES)
 def test_death_at_any_step_is_mended_by_the_next_runs(
     tmp_path: Path, scene: Callable[[Host], None]
@@ -1210,6 +1211,7 @@ def test_death_at_any_step_is_mended_by_the_next_runs(
     there = contents(undisturbed.downloads, undisturbed.tv) & wanted
     assert set(settle(undisturbed)) == {"done"}
     expected, listed = undisturbed.names(), undisturbed.torrents.listed
+    audited = audited_by_cleanup(undisturbed)
     wrong = {}
     for host, step in deaths(build, Host.cleanup):
         on_disk = contents(host.downloads, host.tv)
@@ -1221,6 +1223,7 @@ def test_death_at_any_step_is_mended_by_the_next_runs(
             f"{set(outcomes)}" if set(outcomes) != {"done"} else "",
             "an intent is left" if host.history().intents() else "",
             "the torrents differ" if host.torrents.listed.keys() != listed.keys() else "",
+            f"audit: {found}" if (found := differing(audited_by_cleanup(host), audited)) else "",
         ]
         if any(problems):
             wrong[step] = "; ".join(filter(None, problems))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mediapipe import layout
+from mediapipe import companions, layout
 from mediapipe.disk import mounts
 from mediapipe.errors import ConfigError, LoginRefused, MediapipeError, Unavailable
 from mediapipe.ports import TorrentFile
@@ -137,6 +137,62 @@ def test_s07_a_name_in_another_normal_form_makes_no_orphan(host: Host, orphan: P
     assert orphan.exists()
 
 
+def in_another_form(host: Host, torrent: Torrent, path: Path) -> None:
+    """Let qBittorrent name a file composed that has a decomposed name on disk."""
+    host.torrents.lists[torrent.hash] = tuple(
+        replace(one, path=unicodedata.normalize("NFC", one.path)) if one.path == str(path) else one
+        for one in host.torrents.lists[torrent.hash]
+    )
+
+
+def test_s07_one_name_of_many_in_another_normal_form_is_no_orphan(host: Host, orphan: Path) -> None:
+    """All files of a torrent lie in the category folder itself; one of them is not found there."""
+    name = unicodedata.normalize("NFD", "é.mkv")
+    first, other = (host.write(host.downloads / "movies" / one) for one in ("a.mkv", name))
+    torrent = host.torrent("T", first, other, category="radarr", seeding_time=60)
+    host.link(first, host.movies / "T" / "a.mkv")
+    host.link(other, host.movies / "T" / name)
+    host.upload()
+    in_another_form(host, torrent, other)
+    outcome = host.cleanup(orphans_now=True)
+    assert other.exists()
+    assert not orphan.exists()  # what lies elsewhere is no concern of it
+    assert reasons(outcome)[name] == f"{name}: a torrent in the list holds its data"
+
+
+def test_s07_what_a_due_torrent_shares_under_another_normal_form_stays(host: Host) -> None:
+    name = unicodedata.normalize("NFD", "é.mkv")
+    folder = host.downloads / "movies" / "T"
+    first, other = host.write(folder / "a.mkv"), host.write(folder / name, b"other")
+    for one in (first, other):
+        host.link(one, host.movies / "T" / one.name)
+    torrent = host.torrent("Seeds", first, other, category="radarr", seeding_time=60)
+    host.torrent("Due", other, category="radarr")
+    host.upload()
+    in_another_form(host, torrent, other)
+    host.cleanup()
+    assert other.exists()
+    assert (host.movies / "T" / name).exists()
+
+
+@pytest.mark.parametrize("why", ["deselected", "unfinished"])
+def test_s07_a_file_that_need_not_be_there_protects_nothing(
+    host: Host, orphan: Path, why: str
+) -> None:
+    first = host.write(host.downloads / "movies" / "a.mkv")
+    missing = host.downloads / "movies" / "b.mkv"
+    torrent = host.torrent("T", first, missing, category="radarr", seeding_time=60)
+    if why == "deselected":
+        host.unselect(torrent, missing, progress=0.0)
+    else:
+        host.torrents.lists[torrent.hash] = tuple(
+            replace(one, progress=0.5) if one.path == str(missing) else one
+            for one in host.torrents.lists[torrent.hash]
+        )
+    assert not kept(host)
+    assert not orphan.exists()
+
+
 def test_s08_a_torrent_that_appears_after_the_list_was_read_protects(
     host: Host, film: Torrent
 ) -> None:
@@ -200,6 +256,20 @@ def test_s13_a_path_that_cannot_be_looked_at_is_not_without_links(
     host.torrents.lists[film.hash] += (TorrentFile(odd, 1, True, 1.0),)
     assert kept(host)
     assert "cannot be read" in reasons(host.cleanup())["Film"]
+
+
+def test_s13_what_is_left_of_a_deletion_is_not_forgotten_unseen(host: Host, film: Torrent) -> None:
+    """A folder that cannot be gone into says nothing of what is in it."""
+    (host.movies / "circle").symlink_to("circle")
+    with host.writing() as history:
+        history.intend("Old", "gone", {f"{host.movies}/circle/old.mkv": None}, host.now)
+        companions.remember([f"{host.movies}/circle/other.mkv"], history, host.now)
+    host.torrents.change(film.hash, seeding_time=60)
+    assert kept(host)
+    history = host.history()
+    assert [one.name for one in history.intents()] == ["Old"]
+    assert companions.remembered(history) == {f"{host.movies}/circle/other.mkv"}
+    assert "cannot be read" in reasons(host.cleanup())["Old"]
 
 
 def test_s14_an_import_that_silently_was_a_copy_loses_nothing(host: Host) -> None:

@@ -201,3 +201,42 @@ def test_death_at_any_step_is_mended_by_the_next_runs(tmp_path: Path) -> None:
         settle(host)
         assert host.names() == undisturbed.names(), step
         assert host.history().intents() == (), step
+
+
+def test_how_much_waits_and_since_what_is_known_for_status(host: Host, old: Path) -> None:
+    assert host.cleanup().results == ()
+    (found,) = host.history().tallies("library")
+    assert (found.subject, found.files, found.size) == ("movies", 1, 1500)
+    assert found.moment == host.now + MONTH
+    host.write(old.with_name("Other.mkv"), b"other")
+    host.later(HOUR)
+    host.cleanup()
+    (found,) = host.history().tallies("library")
+    assert (found.files, found.size, found.moment) == (2, 1505, host.now - HOUR + MONTH)
+
+
+def test_what_a_library_keeps_is_counted_once_a_day(host: Host, old: Path) -> None:
+    host.library("movies", without_torrent="keep")
+    host.write(host.tv / "Show" / "a.mkv", b"a")
+    host.cleanup()
+    assert host.history().tallies("library") == ()  # the first run may be one of many on a new box
+    host.later(DAY)
+    host.cleanup()
+    assert [(one.subject, one.files, one.size, one.moment)
+            for one in host.history().tallies("library")] == [
+        ("movies", 1, 1500, None), ("tv", 1, 1, None),
+    ]  # fmt: skip
+    assert old.exists()
+
+
+def test_a_download_without_torrent_and_proof_is_told_until_it_has_one(host: Host) -> None:
+    kept = host.write(host.downloads / "tv" / "Lost" / "a.mkv", b"lost")
+    seeding = host.write(host.downloads / "movies" / "New" / "new.mkv")
+    host.torrent("New", seeding, category="radarr", seeding_time=60)
+    host.cleanup()
+    (found,) = host.history().tallies("unproven")
+    assert (found.subject, found.files, found.size) == (str(kept.parent), 1, 4)
+    kept.unlink()
+    kept.parent.rmdir()
+    host.cleanup()
+    assert host.history().tallies("unproven") == ()

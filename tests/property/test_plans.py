@@ -17,18 +17,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mediapipe import layout
+from mediapipe.config import ArrConfig
 from mediapipe.disk.index import File, fingerprint
-from mediapipe.disk.marker import marker_path
+from mediapipe.disk.marker import SUFFIX, marker_path
 from mediapipe.folders import Folders
 from mediapipe.holdings import Candidate, Holding
 from mediapipe.items import Item
 from mediapipe.items import World as Pending
 from mediapipe.jobs import cleanup, upload
-from mediapipe.judging import Rules
 from mediapipe.ports import RemoteObject, Torrent
 from mediapipe.records import Pause, Proof, Proven
+from mediapipe.rules import Rules
 from mediapipe.step import Delete
-from mediapipe.units import AbsPath
+from mediapipe.titles import Answer, Title
+from mediapipe.units import AbsPath, SecretFile
 from tests.examples import steady
 from tests.hosts import WEEK, config_for
 
@@ -227,7 +229,7 @@ class Model:
         above = {folder for name in named for folder in parents(name)} - RESERVED
         listing = {folder: frozenset(inside[folder]) for folder in above if folder in inside}
         markers = {
-            path: File(path, 1, 1000 + number, 1, 10, 7, 7)
+            path.removesuffix(SUFFIX): File(path, 1, 1000 + number, 1, 10, 7, 7)
             for number, path in enumerate(sorted(self.markers))
         }
         debris = {
@@ -413,6 +415,40 @@ def test_nothing_goes_that_is_not_proven_or_discardable_and_nothing_that_is_shar
             assert not model.holders(step.path), step
         if candidate.torrent is None and not candidate.intent:
             assert not model.refused, step
+
+
+SHOW = Title("Show", (1,), fetched_again=True)
+ANSWERS = [
+    Answer("sonarr", SHOW), Answer("sonarr", replace(SHOW, fetched_again=False)),
+    Answer("sonarr"), Answer("sonarr", trouble="it is down"), None,
+]  # fmt: skip
+
+
+@steady(200)
+@given(models(), st.data())
+def test_no_library_link_goes_that_would_come_back(model: Model, data: st.DataObject) -> None:
+    table = ArrConfig("http://127.0.0.1:8989", SecretFile("key"))
+    config = replace(model.config, arr={"sonarr": table}, libraries=CONFIG.libraries)
+    # all else is well, so that the answers alone decide
+    tree = {
+        path: replace(one, proof=True, thing="same", elsewhere=0)
+        for path, one in model.tree.items()
+    }
+    model = replace(model, tree=tree, refused="", graces=set(), config=config, force=True)
+    links = [path for path in sorted(model.tree) if path.startswith(f"{TV}/")]
+    told = {path: data.draw(st.sampled_from(ANSWERS)) for path in links}
+    answers = {path: answer for path, answer in told.items() if answer is not None}
+    world = replace(model.world(), answers=answers)
+    made = cleanup.plan(world, Rules.of(model.config), force=model.force)
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for step in made.actions:
+        groups[step.group].append(step)
+    for steps in groups.values():
+        first = [one.path for one in steps if one.kind == "unmonitor"]
+        assert [one.path for one in steps[: len(first)]] == first
+        gone = [one.path for one in steps if one.kind == "delete-link" and one.path in links]
+        assert all(path in answers and not answers[path].trouble for path in gone)
+        assert first == [path for path in gone if answers[path].title == SHOW]
 
 
 @steady(300)

@@ -1,0 +1,226 @@
+"""What failures leave behind on SABnzbd's share: debris, unfinished jobs that nobody finishes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mediapipe import shapes
+from mediapipe.errors import ActionFailed, Stale
+from mediapipe.plan import Kept, duration, human, shown
+from mediapipe.usenet import COMPLETED, FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from mediapipe.records import Move
+    from mediapipe.usenet import Job, Queued
+
+DAY = 86400.0
+OLD = 7 * DAY
+"""Seconds for which nothing in an unfinished job may have changed before it counts as left."""
+MANY = 10
+"""Debris that every share has now and then."""
+_ERRORS = 5
+_STATE, _LARGEST = "SABnzbd_nzo_data", 64 << 20
+"""SABnzbd 5 keeps a job in this file, its id in plain bytes: that is looked for, nothing loaded."""
+
+
+@dataclass(frozen=True)
+class Debris:
+    """Files that a share keeps under another name because something has them open."""
+
+    count: int
+    oldest: float
+    """Epoch seconds; 0 where there is none."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """The folder of an unfinished job; sizes in bytes, times in epoch seconds."""
+
+    path: str
+    size: int
+    changed: float
+    identity: tuple[int, int]
+    """Device and inode."""
+
+
+def debris(folders: Iterable[str]) -> Debris:
+    """Count the debris below folders; what cannot be read is not counted."""
+    found = [moment for folder in folders for moment in _debris_below(folder)]
+    return Debris(len(found), min(found, default=0.0))
+
+
+def _debris_below(folder: str) -> Iterator[float]:
+    for place, _folders, names in os.walk(folder):
+        for name in names:
+            if name.startswith(shapes.DEBRIS):
+                try:
+                    yield os.lstat(os.path.join(place, name)).st_mtime
+                except OSError:
+                    continue
+
+
+def left_in(
+    folder: str, queue: Sequence[Queued], history: Sequence[Job], now: float
+) -> tuple[Left, ...]:
+    """Give the unfinished jobs that neither the queue nor the history knows, old ones alone.
+
+    A failed job that SABnzbd could try again is known. None is given while a job of the queue has
+    no folder that is surely its own: after a rename in the queue it has another name. Raises
+    OSError.
+    """
+    going = [job for job in history if not job.ended or job.retry]
+    names = [one.name for one in queue] + [job.name for job in going]
+    known = {os.path.basename(job.folder) for job in going}
+    waiting = {one.id: one.name for one in queue}
+    found = []
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        seen = os.lstat(path)
+        if name.startswith(".") or not stat.S_ISDIR(seen.st_mode):
+            continue
+        owners = {id_ for id_ in waiting if _is_of(path, id_)}
+        owners = owners or {id_ for id_, other in waiting.items() if shapes.works_on(name, [other])}
+        waiting = {id_: other for id_, other in waiting.items() if id_ not in owners}
+        if owners or name in known or shapes.works_on(name, names):
+            continue
+        tree = shapes.read(path)
+        if now - tree.changed > OLD:
+            size = sum(tree.files.values())
+            found.append(Left(path, size, tree.changed, (seen.st_dev, seen.st_ino)))
+    return () if waiting else tuple(found)
+
+
+def _is_of(path: str, id_: str) -> bool:
+    """Whether a folder holds the state of this job: SABnzbd files it under the id, or with it."""
+    place = os.path.join(path, shapes.ADMIN)
+    if os.path.lexists(os.path.join(place, id_)):
+        return True
+    try:
+        with open(os.path.join(place, _STATE), "rb") as file:
+            return id_.encode() in file.read(_LARGEST)
+    except OSError:
+        return False
+
+
+def remove(left: Left, now: float) -> None:
+    """Remove an unfinished job's folder, looked at again, and leave what cannot be deleted.
+
+    Raises Stale, and ActionFailed that tells what is left.
+    """
+    try:
+        seen = os.lstat(left.path)
+        tree = shapes.read(left.path)
+    except OSError as error:
+        raise Stale(f"it cannot be looked at again: {error.strerror}") from None
+    if (seen.st_dev, seen.st_ino) != left.identity or now - tree.changed <= OLD:
+        raise Stale("it has changed since the plan was made")
+    parent = os.open(os.path.dirname(left.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    failures: list[str] = []
+    try:
+        _remove_below(parent, os.path.basename(left.path), left.identity[0], failures)
+    finally:
+        os.close(parent)
+    if failures:
+        more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
+        raise ActionFailed(f"not all of it could be deleted: {failures[0]}{more}")
+
+
+def _remove_below(parent: int, name: str, device: int, failures: list[str]) -> None:
+    """Remove a folder by handles: no link is followed, and nothing mounted in it is entered."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        folder = os.open(name, flags, dir_fd=parent)
+    except OSError as error:
+        failures.append(f"{shown(name)}: {error.strerror}")
+        return
+    before = len(failures)
+    try:
+        if os.fstat(folder).st_dev != device:
+            failures.append(f"{shown(name)}: something is mounted there")
+            return
+        with os.scandir(folder) as entries:
+            found = [(one.name, one.is_dir(follow_symlinks=False)) for one in entries]
+        for inner, is_folder in found:
+            if is_folder:
+                _remove_below(folder, inner, device, failures)
+            elif inner.startswith(shapes.DEBRIS):
+                failures.append(f"{shown(inner)}: it is open in the container still")
+            else:
+                _try(failures, inner, functools.partial(os.unlink, inner, dir_fd=folder))
+    finally:
+        os.close(folder)
+    if len(failures) == before:
+        _try(failures, name, functools.partial(os.rmdir, name, dir_fd=parent))
+
+
+def _try(failures: list[str], name: str, step: Callable[[], None]) -> None:
+    try:
+        step()
+    except OSError as error:
+        failures.append(f"{shown(name)}: {error.strerror}")
+
+
+def speak(share: str, found: Debris, left: Iterable[Left], now: float) -> Iterator[Kept]:
+    """Give what a person should know of; `share` is the folder of finished downloads."""
+    if found.count > MANY:
+        age = duration(now - found.oldest)
+        yield Kept(
+            share,
+            f"{found.count} .nfs files lie here and among the unfinished, the oldest {age} old: "
+            "something holds deleted files open; restart the container",
+        )
+    for one in left:
+        words = f"{why_left(one, now)}: `mediapipe postprocess --sweep` deletes it"
+        yield Kept(one.path, words)
+
+
+def why_left(one: Left, now: float) -> str:
+    """Tell what the folder of an unfinished job is."""
+    return (
+        f"unfinished ({human(one.size)}), in no queue of SABnzbd's, and untouched for "
+        f"{duration(now - one.changed)}"
+    )
+
+
+def told(
+    found: Debris,
+    left: Sequence[Left],
+    history: Sequence[Job],
+    moves: Iterable[Move],
+    now: float,
+) -> dict[str, object]:
+    """Give what `status` and the metrics tell of SABnzbd; times in epoch seconds."""
+    done = list(moves)
+    failed = [(job.completed, job.name, job.failure or "it failed") for job in history
+              if job.status == FAILED]  # fmt: skip
+    failed += [(one.moment, one.name, one.error) for one in done if one.error]
+    return {
+        "looked": now,
+        "debris": {"files": found.count, "oldest": found.oldest or None},
+        "incomplete": [
+            {"path": one.path, "bytes": one.size, "changed": one.changed} for one in left
+        ],
+        "day": _rates(history, done, now - DAY),
+        "week": _rates(history, done, now - 7 * DAY),
+        "errors": [
+            {"time": moment, "name": name, "reason": reason}
+            for moment, name, reason in sorted(failed, reverse=True)[:_ERRORS]
+        ],
+    }
+
+
+def _rates(history: Sequence[Job], moves: Sequence[Move], since: float) -> dict[str, int]:
+    recent = [job.status for job in history if job.ended and job.completed >= since]
+    stages = [one for one in moves if one.moment >= since]
+    return {
+        "completed": recent.count(COMPLETED),
+        "failed": recent.count(FAILED),
+        "moved": sum(one.state != "begun" for one in stages),
+        "stuck": sum(one.state == "begun" and bool(one.error) for one in stages),
+    }

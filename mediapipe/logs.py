@@ -21,6 +21,7 @@ SERVICES = {
     "mount": "rclone-b2-mount",
     "watch": "mediapipe-watch",
     "doctor": "mediapipe-doctor",
+    "alert": "mediapipe-alert",
 }
 """What `JOB` may be → its unit."""
 _LINES = 100
@@ -60,6 +61,8 @@ def matches(job: str | None) -> list[str]:
     else:
         jobs, found = [job], [[f"_SYSTEMD_UNIT={SERVICES[job]}.service"]]
     found += [[f"MEDIAPIPE_JOB={one}"] for one in jobs]
+    # the instances of a template have units of many names
+    found += [[f"SYSLOG_IDENTIFIER={SERVICES[one]}"] for one in jobs]
     # systemd's own words: that it started, failed, ran out of time
     found += [["_PID=1", f"UNIT={SERVICES[one]}.service"] for one in jobs]
     return [word for words in found for word in ("+", *words)][1:]

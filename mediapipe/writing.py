@@ -58,8 +58,8 @@ def check(paths: Sequence[str], table: tuple[Mount, ...], unit: str) -> None:
     closed = [path for path, mount in on.items() if mount.read_only == "here"]
     if closed:
         raise ConfigError(
-            f"read-only for {unit}: {', '.join(closed)}",
-            hint=f"allow it in the unit: {drop_in(closed, unit)}",
+            f"read-only from here, though its disk is not: {', '.join(closed)}",
+            hint=f"in a container, mount it without `ro`; as a unit, {drop_in(closed, unit)}",
         )
 
 
@@ -70,7 +70,7 @@ def drop_in(paths: Sequence[str], unit: str) -> str:
     mount of its own, and between two mounts no hard link or rename is possible.
     """
     together = os.path.commonpath(paths)
-    chosen = sorted(set(paths)) if together in ("/", *PROTECTED) else [together]
+    chosen = sorted(set(paths)) if together in ("/", "/usr/local", *PROTECTED) else [together]
     lines = "".join(f"\nReadWritePaths={_quoted(path)}" for path in chosen)
     return f"run `systemctl edit {unit}` and write there\n[Service]{lines}"
 

@@ -119,7 +119,7 @@ class Machine:
         self._await_boot()
 
     def run(
-        self, *command: str, status: int | None = 0, stdin: bytes = b"", seconds: float = 60.0
+        self, *command: str, status: int | None = 0, stdin: bytes = b"", seconds: float = 120.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as root inside, off the caller's environment; None allows any status."""
         ended = subprocess.run(

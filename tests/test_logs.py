@@ -27,6 +27,7 @@ def test_a_job_is_found_by_its_own_words_its_unit_and_systemds_words() -> None:
         "journalctl", "--quiet", "--lines=100",
         "_SYSTEMD_UNIT=qbt-upload-b2.service",
         "+", "MEDIAPIPE_JOB=upload",
+        "+", "SYSLOG_IDENTIFIER=qbt-upload-b2",
         "+", "_PID=1", "UNIT=qbt-upload-b2.service",
     ]  # fmt: skip
 

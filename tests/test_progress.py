@@ -78,3 +78,32 @@ def test_without_a_terminal_there_are_lines(monkeypatch: pytest.MonkeyPatch) -> 
     made = progress.watcher(tell, 30.0)
     assert isinstance(made, progress.Lines)
     assert made.interval == 30.0
+
+
+def test_systemctl_is_shown_each_step_and_the_end_of_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def tell(event: str, /, *, level: str = "info", **fields: object) -> None:
+        told.append(event)
+
+    assert progress.for_systemctl(tell) is tell
+    place = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(place))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(place))
+        both = progress.for_systemctl(tell)
+        both("job.started", level="debug", job="cleanup")
+        both("action.done", action="delete-file", path="/a")
+        both("item.kept", path="/b")
+        both("action.failed", action="delete-link", path="/c")
+        both("job.finished", outcome="unavailable", reason="no\nMAINPID=1")
+        shown = [systemd.recv(1 << 16).decode() for _ in range(4)]
+    assert told == ["job.started", "action.done", "item.kept", "action.failed", "job.finished"]
+    assert shown == [
+        "STATUS=Looking at disk and services",
+        "STATUS=1 done; last: delete-file /a",
+        "STATUS=1 done, 1 failed; last: delete-link /c",
+        "STATUS=Ended as unavailable: no MAINPID=1",
+    ]

@@ -9,7 +9,11 @@ from mediapipe.errors import ConfigError, Unavailable
 from mediapipe.writing import check, drop_in
 
 UNIT = "qbt-upload-b2.service"
-SANDBOX = (Mount("/", "ext4"), Mount("/usr", "ext4", "here"), Mount("/mnt/old", "xfs", "disk"))
+SANDBOX = (
+    Mount("/", "ext4"),
+    Mount("/usr", "ext4", read_only="here"),
+    Mount("/mnt/old", "xfs", read_only="disk"),
+)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,9 @@ def test_a_writable_place_is_not_mentioned() -> None:
 def test_a_place_that_only_we_may_not_write_to_is_a_mistake_with_its_cure() -> None:
     with pytest.raises(ConfigError) as caught:
         check(("/usr/media/tv", "/usr/media/completed", "/media/x"), SANDBOX, UNIT)
-    assert str(caught.value) == f"read-only for {UNIT}: /usr/media/tv, /usr/media/completed"
+    assert str(caught.value) == (
+        "read-only from here, though its disk is not: /usr/media/tv, /usr/media/completed"
+    )
     assert caught.value.hint.endswith(
         f"run `systemctl edit {UNIT}` and write there\n[Service]\nReadWritePaths=/usr/media"
     )
@@ -56,6 +62,7 @@ def test_a_read_only_disk_is_an_outage_that_no_drop_in_mends() -> None:
         # one mount for both, or no link could be made between them
         (["/usr/media/tv", "/usr/media/movies"], ["/usr/media"]),
         (["/usr/tv", "/usr/movies"], ["/usr/movies", "/usr/tv"]),
+        (["/usr/local/tv", "/usr/local/x"], ["/usr/local/tv", "/usr/local/x"]),
         (["/usr/tv", "/boot/movies"], ["/boot/movies", "/usr/tv"]),
         (["/usr/my shows"], ['"/usr/my shows"']),
         (["/usr/100%"], ['"/usr/100%%"']),

@@ -50,7 +50,8 @@ def _parse(line: bytes) -> Mount:
         read_only = "disk"
     elif b"ro" in fields[5].split(b","):
         read_only = "here"
-    return Mount(point.decode(errors="surrogateescape"), file_system.decode(), read_only)
+    name = point.decode(errors="surrogateescape")
+    return Mount(name, file_system.decode(), read_only=read_only)
 
 
 def mount_of(path: str, table: tuple[Mount, ...]) -> Mount:

@@ -106,7 +106,7 @@ class MediaBox:
         with B2Server() as like_it:
             text = like_it.rclone_config().replace(like_it.url, f"http://127.0.0.1:{B2_PORT}")
         self.machine.write("/etc/credstore/rclone.conf", text, mode=0o600)
-        self.machine.wait_for(self._b2_answers, what="the B2 account")
+        self.wait_for_b2()
 
     def configure(self, *changes: tuple[str, str]) -> None:
         """Write the configuration, with words of it replaced."""
@@ -140,6 +140,10 @@ class MediaBox:
     def reset(self) -> None:
         """Stop our units, and take away what a test added to them, to library and journal."""
         self.machine.sh(RESET)
+
+    def wait_for_b2(self) -> None:
+        """Wait until the account answers: an upload before that would rest for minutes."""
+        self.machine.wait_for(self._b2_answers, what="the B2 account")
 
     def _b2_answers(self) -> bool:
         probe = f"import socket; socket.create_connection(('127.0.0.1', {B2_PORT}))"

@@ -101,6 +101,7 @@ def test_the_timer_uploads_before_and_after_a_reboot(box: MediaBox) -> None:
     machine.drop_in(UPLOAD, "[Unit]\nStartLimitIntervalSec=0\n")
     machine.systemctl("enable", "--now", "qbt-upload-b2.timer")
     for path in (SHOW, f"{TV}/Show/S01E02.mkv"):
+        box.wait_for_b2()
         box.add_show(path)
         machine.wait_for(partial(machine.exists, f"{path}.uploaded"), what=f"{path} to go up")
         machine.reboot()

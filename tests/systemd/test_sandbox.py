@@ -50,7 +50,7 @@ def test_a_library_that_the_sandbox_closes_is_told_with_the_drop_in(box: MediaBo
     box.add_show(f"{shows}/Show/S01E01.mkv")
     assert box.start(UPLOAD)["ExecMainStatus"] == "78"
     (ended,) = box.events(job="upload", outcome="error")
-    assert f"read-only for {UPLOAD}" in ended["MESSAGE"]
+    assert f"read-only from here, though its disk is not: {films}" in ended["MESSAGE"]
     assert ended["PRIORITY"] == "3"
     advice = re.search(r"`systemctl edit (\S+)` and write there\n(.*)", ended["MESSAGE"], re.DOTALL)
     assert advice is not None

@@ -55,6 +55,7 @@ def test_timers_start_the_jobs_again_and_again_and_after_a_reboot(box: MediaBox)
     marker = f"{SHOW}.uploaded"
     machine.wait_for(lambda: machine.exists(marker), what="the first upload by the timer")
     machine.reboot()
+    box.wait_for_b2()
     assert machine.systemctl("is-active", "qbt-upload-b2.timer") == "active\n"
     second = f"{TV}/Show/S01E02.mkv"
     box.add_show(second)

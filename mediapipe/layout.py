@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe.config import as_host
 from mediapipe.disk import roots
-from mediapipe.disk.mounts import is_mount_point, mounts
+from mediapipe.disk.mounts import is_mount_point, mounts, why_shown_twice
 from mediapipe.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
@@ -148,7 +148,8 @@ def leads_into_mount(path: str, config: Config) -> bool:
 def survey(paths: Iterable[str], history: History) -> tuple[Root, ...]:
     """Look at roots, each against what history knows of it.
 
-    Raises ConfigError where one of them leads into another: each would mark the other's files.
+    Raises ConfigError where one of them leads into another or shows the same files: each would mark
+    the other's, and one name of a file would count as two.
     """
     found = tuple(roots.inspect(path, history.root(path)) for path in paths)
     real = {one.path: os.path.realpath(one.path) for one in found if not one.trouble}
@@ -161,6 +162,11 @@ def survey(paths: Iterable[str], history: History) -> tuple[Root, ...]:
                     else f"{path} leads into {other}: it is {place}",
                     hint="give each root a folder of its own",
                 )
+    if twice := why_shown_twice(real.values(), mounts()):
+        raise ConfigError(
+            f"{twice} show the same files, by a bind mount",
+            hint="take the mount away, or leave one of the two out of the configuration",
+        )
     return found
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _TABLE = "/proc/self/mountinfo"
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
@@ -29,6 +33,9 @@ class Mount:
 
     point: str
     file_system: str
+    device: str = field(default="", compare=False)
+    root: str = field(default="/", compare=False)
+    """The folder of that file system that is seen at `point`."""
 
 
 def mounts() -> tuple[Mount, ...]:
@@ -40,8 +47,13 @@ def mounts() -> tuple[Mount, ...]:
 def _parse(line: bytes) -> Mount:
     # 36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw (proc_pid_mountinfo(5))
     fields, _, rest = line.partition(b" - ")
-    point = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields.split(b" ")[4])
-    return Mount(point.decode(errors="surrogateescape"), rest.split(b" ")[0].decode())
+    _id, _parent, device, root, point, *_options = fields.split(b" ")
+    return Mount(_text(point), rest.split(b" ")[0].decode(), device.decode(), _text(root))
+
+
+def _text(escaped: bytes) -> str:
+    raw = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), escaped)
+    return raw.decode(errors="surrogateescape")
 
 
 def mount_of(path: str, table: tuple[Mount, ...]) -> Mount:
@@ -57,6 +69,35 @@ def mount_of(path: str, table: tuple[Mount, ...]) -> Mount:
 def is_mount_point(path: str, table: tuple[Mount, ...]) -> bool:
     """Whether something is mounted right at this path."""
     return any(mount.point == path for mount in table)
+
+
+def why_shown_twice(roots: Iterable[str], table: tuple[Mount, ...]) -> str:
+    """Tell which folder is seen below roots by two names, or give an empty string.
+
+    A bind mount does that: one name of a file then looks like two, and a link that is elsewhere is
+    not missed. `roots` are free of links.
+    """
+    seen: list[tuple[str, str, str]] = []
+    on_top = {mount.point: mount for mount in table}
+    for root in roots:
+        seen.append((root, *_place(root, mount_of(root, table))))
+        for mount in on_top.values():
+            if mount.point.startswith(f"{root}/"):
+                above = mount_of(mount.point[: mount.point.rfind("/")] or "/", table)
+                place = (mount.device, mount.root.rstrip("/"))
+                if place != _place(mount.point, above):  # else it is seen where it lies
+                    seen.append((mount.point, *place))
+    for number, (path, device, folder) in enumerate(seen):
+        for other, another, place_there in seen[:number]:
+            inside = f"{folder}/".startswith(f"{place_there}/")
+            if device == another and (inside or f"{place_there}/".startswith(f"{folder}/")):
+                return f"{other} and {path}"
+    return ""
+
+
+def _place(path: str, mount: Mount) -> tuple[str, str]:
+    """Give device and folder on it that are seen at a path."""
+    return mount.device, mount.root.rstrip("/") + path[len(mount.point.rstrip("/")) :]
 
 
 def why_inodes_untrusted(path: str, table: tuple[Mount, ...]) -> str:

@@ -272,6 +272,29 @@ def test_s13_what_is_left_of_a_deletion_is_not_forgotten_unseen(host: Host, film
     assert "cannot be read" in reasons(host.cleanup())["Old"]
 
 
+def test_s13_a_link_in_a_folder_that_cannot_be_read_is_not_elsewhere(
+    host: Host, film: Torrent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where links elsewhere are of no concern."""
+    host.configure("cleanup", links_elsewhere="ignore")
+    folder = host.movies / "Film (2020)"
+    folder.rename(host.movies / "Moved")
+    closed = str(host.movies / "Moved")
+    scandir = os.scandir
+
+    def scan(path: str) -> object:
+        if path == closed:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)  # root reads what it likes
+    assert kept(host)
+    reason = reasons(host.cleanup())["Film"]
+    assert reason.endswith(f"where one cannot look: {closed}: Permission denied")
+    monkeypatch.undo()
+    assert not kept(host)
+
+
 def test_s14_an_import_that_silently_was_a_copy_loses_nothing(host: Host) -> None:
     path = host.write(host.downloads / "movies" / "Film" / "film.mkv", b"film" * 50)
     copy = host.write(host.movies / "Film (2020)" / "Film.mkv", path.read_bytes())

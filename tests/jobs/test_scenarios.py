@@ -295,6 +295,33 @@ def test_s13_a_link_in_a_folder_that_cannot_be_read_is_not_elsewhere(
     assert not kept(host)
 
 
+@pytest.mark.parametrize("back", ["library", "another name", "downloads"])
+def test_s13_a_link_that_was_elsewhere_and_comes_back_is_still_covered(
+    host: Host, film: Torrent, back: str
+) -> None:
+    """The rest of a file that was freed with links_elsewhere = "ignore"."""
+    host.configure("cleanup", links_elsewhere="ignore")
+    own = host.downloads / "movies" / "Film" / "film.mkv"
+    content = own.read_bytes()
+    elsewhere = host.link(own, host.folder / "elsewhere" / "film.mkv")
+    assert not kept(host)
+    assert not own.exists()
+    home = {
+        "library": host.movies / "Film (2020)" / "Film.mkv",
+        "another name": host.movies / "Film (2020)" / "Other.mkv", "downloads": own,
+    }[back]  # fmt: skip
+    home.parent.mkdir(parents=True, exist_ok=True)
+    elsewhere.rename(home)
+    host.torrent("Other", host.write(host.downloads / "tv" / "b.mkv"), seeding_time=60)
+    for _ in range(3):
+        assert host.upload().outcome == "done"
+        assert host.cleanup().outcome == "done"
+        host.later(HOUR)
+        assert content in contents(host.downloads, host.movies) or host.remote.has(content)
+    assert home.exists() == (back != "downloads")  # an orphan goes, under the same proof
+    assert host.remote.has(content)
+
+
 def test_s14_an_import_that_silently_was_a_copy_loses_nothing(host: Host) -> None:
     path = host.write(host.downloads / "movies" / "Film" / "film.mkv", b"film" * 50)
     copy = host.write(host.movies / "Film (2020)" / "Film.mkv", path.read_bytes())

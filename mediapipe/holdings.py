@@ -192,9 +192,9 @@ def hold(
 ) -> Holding:
     """Look at a file that has to lie below a root, and where no link may lead elsewhere.
 
-    `seen` is what was found there in this very run.
+    `seen` is what was found there in this very run, under a path without detours.
     """
-    if not layout.inside(path, root) or os.path.normpath(path) != path:
+    if not layout.inside(path, root) or (seen is None and os.path.normpath(path) != path):
         return Holding(path, None, f"{shown(path)} lies outside {root}", wanted, finished)
     try:
         trouble = around.why_elsewhere(path, root)

@@ -88,11 +88,16 @@ def item_finder(config: Config) -> Callable[[str], str]:
 
     def find(path: str) -> str:
         folder = path[: path.rfind("/") + 1]
-        if folder not in known:
-            start = next((one for one in starts if folder.startswith(one)), folder)
-            first = folder[len(start) :].partition("/")[0]
-            known[folder] = start + first if first else ""
-        return known[folder] or path
+        item = known.get(folder)
+        if item is None:
+            item = ""
+            for start in starts:
+                if folder.startswith(start):
+                    first = folder[len(start) :].partition("/")[0]
+                    item = start + first if first else ""
+                    break
+            known[folder] = item
+        return item or path
 
     return find
 

@@ -204,7 +204,7 @@ in
           extra_args = mkOption {
             type = types.listOf types.str;
             default = [ ];
-            description = "`[rclone.mount] extra_args`: further options; they come last, and win";
+            description = "`[rclone.mount] extra_args`: further options, which win; it stays read-only";
           };
         };
         default = { };

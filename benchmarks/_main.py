@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -32,6 +33,8 @@ def main(
     parser.add_argument("--folder", help="where to write the trees; default: a temporary folder")
     parser.add_argument("--write", action="store_true", help="put the table into docs")
     options = parser.parse_args()
+    # ended from outside, it still unmounts and removes what it made
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     # what is installed has its modules compiled
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if unknown := set(options.parts) - set(parts):

@@ -62,6 +62,7 @@ class Disks:
     def __init__(self, old: Path, new: Path) -> None:
         """The job is written once; each source of a move has hard links to its files."""
         self.old, self.new = old, new
+        old.mkdir(exist_ok=True)
         self.pristine = old / "pristine"
 
     def fill(self, count: int, size: int) -> str:
@@ -141,17 +142,22 @@ def image(point: Path, kind: str, size: str) -> Iterator[Path]:
 
 def same(folder: Path, sizes: Sizes, rounds: int) -> Iterator[Row]:
     """Hold a move on one file system against the same move of next to nothing."""
-    disks = Disks(folder, folder)
-    found: list[list[dict[str, Any]]] = []
-    for size in (1000, sizes.volume):
-        disks.fill(sizes.volumes, size)
-        found.append([disks.ours(verify=True) for _ in range(2 * rounds + 1)])
-    small, large = found
-    what = f"move of {sizes.volumes} × {human(sizes.volume)}, same file system"
-    other = f"{sizes.volumes} × {human(1000)}"
-    seconds = [[float(one["seconds"]) for one in few] for few in (large, small)]
-    yield against(what, seconds[0], seconds[1], other, 2.0)
-    yield bytes_written(what, large, sizes.volumes * sizes.volume)
+    with image(folder / "disk", "ext4", sizes.image) as disk:
+        small, large = (Disks(disk / name, disk / name) for name in ("small", "large"))
+        small.fill(sizes.volumes, 1000)
+        what = f"move of {large.fill(sizes.volumes, sizes.volume)}, same file system"
+        moves: list[dict[str, Any]] = []
+
+        def ours() -> float:
+            moves.append(large.ours(verify=True))
+            return float(moves[-1]["seconds"])
+
+        def next_to_nothing() -> float:
+            return float(small.ours(verify=True)["seconds"])
+
+        mine, other = interleaved(6 * rounds + 1, ours, next_to_nothing)
+        yield against(what, mine, other, f"{sizes.volumes} × {human(1000)}", 2.0)
+        yield bytes_written(what, moves, sizes.volumes * sizes.volume)
 
 
 def bytes_written(what: str, moves: list[dict[str, Any]], size: int) -> Row:

@@ -20,7 +20,6 @@ from mediapipe.alert_memory import Store
 from mediapipe.alerts import Failure, Memory, Message, Owed
 from mediapipe.arguments import UNITS
 from mediapipe.config_load import load
-from mediapipe.disk import folder_index
 from mediapipe.errors import ConfigError, MediapipeError, Unavailable, UsageError
 from mediapipe.history import copy_history, open_history
 from mediapipe.log import Log
@@ -132,17 +131,13 @@ class _Office:
     def _look_after_job(self, unit: str, job: str, history: History) -> None:
         memory = self._store.read(unit)
         done = history.last_runs(good=True).get(job)
-        moments = [done.started + done.seconds] if done else []
-        if job == "upload":
-            # a pass with nothing to do leaves no other trace
-            with contextlib.suppress(OSError):
-                index = os.path.join(self._settings.state, folder_index.NAME)
-                moments.append(os.stat(index).st_mtime)
-        moment = max(moments, default=None)
+        # an idle pass leaves no row, and none follows a run that did not end well
+        moment = done.started + done.seconds if done else None
         out = alerts.outage(history.newest_runs(job))
         if out is None or (moment is not None and moment >= out[1]):
             self._keep(unit, *alerts.good(memory, unit, moment, self._host))
-        elif self._now - out[1] < alerts.LASTING:
+        elif job != "categories" and self._now - out[1] < alerts.LASTING:
+            # categories give up and fail after an hour, which is told as a failure
             since, until, reason = out
             self._keep(unit, *alerts.held_up(memory, unit, since, reason, self._host, until))
 

@@ -58,7 +58,7 @@ def names_of(line: Line) -> Iterator[str]:
             for one in (found if isinstance(found, list) else ())
         ]
     for entry in entries:
-        for key in ("path", "remote", "name"):
+        for key in ("path", "remote", "name", "to"):
             if isinstance(entry.get(key), str):
                 yield entry[key]
 
@@ -80,6 +80,8 @@ def as_text(line: Line) -> str:
         str(line.get("action", "?")),
         shown(str(line.get("path", "?"))),
     ]
+    if line.get("action") == "move" and isinstance(line.get("to"), str):
+        words.append(f"to {shown(line['to'])}")
     if isinstance(size, int):
         words.append(f"({human(size)})")
     reason = str(line.get("reason") or "")

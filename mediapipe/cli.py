@@ -1,11 +1,10 @@
-"""The command line: builds the adapters that a job needs, runs it, reports, and exits."""
+"""The command line: runs what it asks for, reports, and exits."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import gc
-import importlib
 import io
 import os
 import signal
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe import arguments
 from mediapipe.config_load import load
+from mediapipe.dispatch import JOBS
 from mediapipe.errors import MediapipeError, Stopped, Unavailable, out_of_order
 from mediapipe.log import Log
 from mediapipe.owner import become_owner
@@ -27,7 +27,6 @@ from mediapipe.runner import Context, opened
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
-    from types import ModuleType
 
     from mediapipe.ports import Tell
     from mediapipe.runner import Report
@@ -123,7 +122,7 @@ def _close_streams() -> None:
 
 def _failed(error: MediapipeError, words: list[str], options: Namespace | None) -> int:
     """Report what ended a run before it could report; gives the exit status."""
-    job = options.verb if options and options.verb in _JOBS else None
+    job = options.verb if options and options.verb in JOBS else None
     with contextlib.suppress(OSError):
         print_error(error, job=job, dry_run="--dry-run" in words, as_json="--json" in words)
         sys.stdout.flush()
@@ -173,7 +172,7 @@ def _run_job(options: Namespace) -> int:
             layout.demand_mounts(config)
             if options.verb in _WRITERS:
                 writing.demand_writable(config, f"{arguments.UNITS[options.verb]}.service")
-            report = _JOBS[options.verb](options, context)
+            report = JOBS[options.verb](options, context)
         except (MediapipeError, Stopped) as error:
             ended = error if isinstance(error, MediapipeError) else _STOPPED
             _note(ended, context, options)
@@ -220,79 +219,6 @@ def _finished(report: Report, seconds: float, tell: Tell) -> None:
     )
 
 
-def _categories(options: Namespace, context: Context) -> Report:
-    from mediapipe.jobs import categories
-
-    client = _building().qbittorrent(context, options.verb, find(options.config))
-    client.wait(options.wait)
-    return categories.run(context, client)
-
-
-def _upload(options: Namespace, context: Context) -> Report:
-    from mediapipe.jobs import upload
-
-    path = find(options.config)
-    return upload.run(
-        context,
-        lambda: _building().qbittorrent(context, options.verb, path),
-        functools.cache(lambda: _building().rclone(context, options.verb, path)),
-        lambda: _building().unarchiver(),
-        lambda: _building().listeners(context),
-    )
-
-
-def _cleanup(options: Namespace, context: Context) -> Report:
-    from mediapipe.jobs import cleanup
-
-    path = find(options.config)
-    with _building().apps(context) as apps:
-        return cleanup.run(
-            context,
-            _building().qbittorrent(context, options.verb, path),
-            functools.cache(lambda: _building().rclone(context, options.verb, path)),
-            cleanup.Options(options.force, options.accept_loss, options.orphans_now),
-            lambda paths: _building().mounted(context).read_ends(paths),
-            apps,
-            lambda: _building().unarchiver(),
-        )
-
-
-def _postprocess(options: Namespace, context: Context) -> Report:
-    from mediapipe.jobs import postprocess
-
-    return postprocess.run(
-        context,
-        _building().usenet(context),
-        functools.partial(_building().importer, context),
-        postprocess.Options(options.adopt or "", options.sweep),
-    )
-
-
-def _restore(options: Namespace, context: Context) -> Report:
-    from mediapipe.jobs import restore
-
-    path = find(options.config)
-    place = os.path.abspath(options.path)
-    return restore.run(
-        context,
-        lambda: _building().qbittorrent(context, options.verb, path),
-        functools.cache(lambda: _building().rclone(context, options.verb, path)),
-        restore.Options(place, os.path.abspath(options.to) if options.to else ""),
-    )
-
-
-def _repair(_options: Namespace, context: Context) -> Report:
-    from mediapipe.jobs import repair
-
-    with _building().arrs(context) as client:
-        return repair.run(context, client)
-
-
-def _building() -> ModuleType:
-    """Import what builds the adapters, and with them the libraries: only when there is work."""
-    return importlib.import_module("mediapipe.building")
-
-
 def _inquire(options: Namespace) -> int:
     """Answer a command that is no job."""
     from mediapipe import inquiries
@@ -302,15 +228,7 @@ def _inquire(options: Namespace) -> int:
 
 _WRITERS = ("upload", "cleanup")
 """The jobs that work in downloads and libraries."""
-_JOBS: dict[str, Callable[[Namespace, Context], Report]] = {
-    "categories": _categories,
-    "upload": _upload,
-    "cleanup": _cleanup,
-    "restore": _restore,
-    "postprocess": _postprocess,
-    "repair": _repair,
-}
 _VERBS: dict[str, Callable[[Namespace], int]] = {
-    **dict.fromkeys(_JOBS, _run_job),
+    **dict.fromkeys(JOBS, _run_job),
     **dict.fromkeys(arguments.INQUIRIES, _inquire),
 }

@@ -104,7 +104,7 @@ def read(
     left = remembered(history)
     gone, unsure = _gone(left)
     names = gone | _going(candidates, rules)
-    homes = _homes(names)
+    homes = _homes(names, around)
     links: dict[str, set[str]] = defaultdict(set)
     for name, home in homes.items():
         links[home].add(name)
@@ -128,7 +128,10 @@ def read(
             unit_of.alive and not any(bears(one.path, path) for one in unit_of.candidate.holdings)
         ):
             history.forget(f"{_LEFT}{json.dumps(path)}")
-    open_ = [unit for unit in found.values() if unit.candidate.holdings or not unit.alive]
+    # where nothing lies beside the links, they take all with them themselves
+    open_ = [unit for unit in found.values() if unit.candidate.holdings]
+    if not open_:
+        return ()
     whole = complete([unit.candidate for unit in open_], claims, around, history)
     return tuple(replace(unit, candidate=one) for unit, one in zip(open_, whole, strict=True))
 
@@ -164,7 +167,7 @@ def _going(candidates: Iterable[Candidate], rules: Rules) -> set[str]:
     return found
 
 
-def _homes(names: Iterable[str]) -> dict[str, str]:
+def _homes(names: Iterable[str], around: Surroundings) -> dict[str, str]:
     """Give name → its folder, or the nearest above it that is there."""
     found: dict[str, str] = {}
     homes: dict[str, str] = {}
@@ -172,7 +175,7 @@ def _homes(names: Iterable[str]) -> dict[str, str]:
         folder = os.path.dirname(name)
         if folder not in homes:
             home = folder
-            while not os.path.isdir(home):
+            while around.names(home) is None and not os.path.isdir(home):
                 home = os.path.dirname(home)
             homes[folder] = home
         found[name] = homes[folder]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mediapipe import moving, remains
+from mediapipe.disk.marker import sync_folder
 from mediapipe.errors import ActionFailed, ConfigError, Stale, Unavailable
 from mediapipe.plan import human, shown
 from mediapipe.ports import Progress
@@ -155,7 +156,9 @@ def _move(action: MoveJob, actions: Sequence[MoveJob], context: Context) -> dict
         place = actions.index(action)
         context.watcher.show(Progress(place, len(actions), done, total, 0, None, (), "Moving"))
 
-    if last and _is_at(last.path, last.inode) and not _is_at(action.path, inode):
+    others = os.path.lexists(action.path) and not _is_at(action.path, inode)
+    if last and others and _is_at(last.path, last.inode):
+        sync_folder(os.path.dirname(last.path))
         return _end(row, last.path, context)  # what lies at its old path is another job's by now
     try:
         moved = moving.move(
@@ -179,7 +182,7 @@ def _move(action: MoveJob, actions: Sequence[MoveJob], context: Context) -> dict
             os.rmdir(action.folder)
     return {
         **details,
-        "files": moved.files,
+        "count": moved.files,
         "size": moved.size,
         "how": moved.how,
         "left": [*moved.left, *(one for one in action.copies if os.path.lexists(one))],

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mediapipe import building, latch
+from mediapipe import building, latch, waiting
 from mediapipe.config_load import load
 from mediapipe.doctor import findings, host, probe, prowlarr, services, settings, units
 from mediapipe.errors import MediapipeError, Unavailable, UsageError
@@ -95,7 +95,9 @@ def _config(visit: _Visit) -> None:
 
 
 def _mounts(visit: _Visit) -> None:
-    host.examine_mounts(visit.context.config, visit.context.history, visit.notes)
+    config = visit.context.config
+    lists = functools.partial(waiting.mounted, config.rclone.mount_point)
+    host.examine_mounts(config, visit.context.history, lists, visit.notes)
 
 
 def _qbittorrent(visit: _Visit) -> None:

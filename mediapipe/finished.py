@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _PATIENCE, _PAUSE = 10.0, 0.3
 """Seconds: the hook runs a moment before the history tells the end of its job."""
+_FRESH = 60.0
+"""Seconds for which what the hook told is waited for: an id of another SABnzbd's never comes."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,12 @@ def gather(context: Context, settings: SabnzbdConfig, usenet: Usenet | None, ado
     if usenet is None:
         jobs = tuple(told.values())
     else:
-        jobs = _history(usenet, {id_ for id_ in told if id_ not in moves})
-        queue = usenet.queue()
+        fresh = {id_ for id_, job in told.items() if context.now - job.completed < _FRESH}
+        # before and after: a job that leaves the queue for the history, or the other way round by a
+        # retry, must be seen on one of its places
+        before = usenet.queue()
+        jobs = _history(usenet, fresh - moves.keys())
+        queue = tuple({one.id: one for one in (*before, *usenet.queue())}.values())
     busy = (*(one.name for one in queue), *(job.name for job in jobs if not job.ended))
     left: tuple[Left, ...] = ()
     if usenet is not None:
@@ -71,19 +77,23 @@ def gather(context: Context, settings: SabnzbdConfig, usenet: Usenet | None, ado
             context.tell("item.kept", level="warning", job="postprocess",
                          path=settings.host_incomplete_dir,
                          reason=f"it cannot be looked at: {error.strerror}")  # fmt: skip
+    adopted = _adopted(adopt, settings, jobs) if adopt else None
+    wanted = [
+        job for job in jobs
+        if job.status == COMPLETED and job.ended and not is_over(moves.get(job.id))
+    ]  # fmt: skip
     return World(
         jobs,
         usenet is not None,
         busy,
-        {job.id: look(job, settings) for job in jobs if job.status == COMPLETED and job.ended
-         and not is_over(moves.get(job.id))},
+        {job.id: look(job, settings) for job in (*wanted, *filter(None, [adopted]))},
         tuple(_entries(settings)),
         moves,
         {place: layout.survey([place], history)[0]
          for place in dict.fromkeys(settings.destinations.values())},
         remains.debris((settings.host_complete_dir, settings.host_incomplete_dir)),
         left,
-        _adopted(adopt, settings, jobs) if adopt else None,
+        adopted,
     )  # fmt: skip
 
 

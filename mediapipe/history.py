@@ -144,19 +144,19 @@ class History(Sightings, FileLists, DeedsUnderWay, Tallies, Moves):
         (DESIGN: qBittorrent's own count stands still for an idle torrent). One that was removed
         and added again begins anew.
         """
-        rows = self._db.execute("SELECT hash, seeded, last, added FROM torrents")
-        known = {row[0]: (float(row[1]), row[2], int(row[3])) for row in rows}
+        before = self._db.execute("SELECT hash, seeded, last, added FROM torrents")
+        known = {row[0]: (float(row[1]), row[2], int(row[3])) for row in before}
+        rows = []
+        for one in torrents:
+            seeded, last, added = known.get(one.hash, (0.0, None, one.added_on))
+            if added != one.added_on:
+                seeded, last = 0.0, None
+            if one.complete and last is not None:
+                seeded += max(0.0, min(now - last, _MAX_STEP))
+            row = (one.hash, json.dumps(one.name), seeded, now if one.complete else None)
+            rows.append((*row, one.added_on))
         with self.together():
-            for one in torrents:
-                seeded, last, added = known.get(one.hash, (0.0, None, one.added_on))
-                if added != one.added_on:
-                    seeded, last = 0.0, None
-                if one.complete and last is not None:
-                    seeded += max(0.0, min(now - last, _MAX_STEP))
-                row = (one.hash, json.dumps(one.name), seeded, now if one.complete else None)
-                self._db.execute(
-                    "INSERT OR REPLACE INTO torrents VALUES (?, ?, ?, ?, ?)", (*row, one.added_on)
-                )
+            self._db.executemany("INSERT OR REPLACE INTO torrents VALUES (?, ?, ?, ?, ?)", rows)
 
     def seeded(self) -> dict[str, float]:
         """Give hash → seconds of our own seeding record."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mediapipe.claims import Claims
     from mediapipe.config import Config
     from mediapipe.disk.index import Identity
+    from mediapipe.disk.links import Links
     from mediapipe.history import History
     from mediapipe.ports import Torrent
     from mediapipe.records import Intent, Proof
@@ -191,9 +192,9 @@ def hold(
 ) -> Holding:
     """Look at a file that has to lie below a root, and where no link may lead elsewhere.
 
-    `seen` is what was found there in this very run.
+    `seen` is what was found there in this very run, under a path without detours.
     """
-    if not layout.inside(path, root) or os.path.normpath(path) != path:
+    if not layout.inside(path, root) or (seen is None and os.path.normpath(path) != path):
         return Holding(path, None, f"{shown(path)} lies outside {root}", wanted, finished)
     try:
         trouble = around.why_elsewhere(path, root)
@@ -262,8 +263,8 @@ def complete(
         path, file = holding.path, holding.file
         if file is None:
             return replace(holding, claimants=claims.of(path, None))
-        why = trouble or ("its file system tells no link count" if file.links < 1 else "")
         names = links.names.get(file.inode, ()) if file.links > 1 else (path,)
+        why = trouble or _why_miscounted(file, names, links)
         known: list[Proof] = []
         for proof in (*rows.get(file.identity, ()), *marked(file, names, around)):
             if proof not in known and _is_below(proof, prefix):
@@ -278,6 +279,18 @@ def complete(
         replace(candidate, holdings=tuple([finished(one) for one in candidate.holdings]))
         for candidate in candidates
     )
+
+
+def _why_miscounted(file: File, names: Sequence[str], links: Links) -> str:
+    """Tell why nothing can be said of a file's other names, or give an empty string."""
+    if file.links < 1:
+        return "its file system tells no link count"
+    if len(names) < file.links and links.unreadable:
+        return (
+            f"{file.links - len(names)} of its {file.links} names are not found, and may be where "
+            f"one cannot look: {shown(links.unreadable[0])}"
+        )
+    return ""
 
 
 def _is_below(proof: Proof, prefix: str) -> bool:

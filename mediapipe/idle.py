@@ -50,12 +50,18 @@ def _take_trigger(words: list[str]) -> None:
     from mediapipe import triggers
 
     try:
-        triggers.take(state)
+        aside = triggers.take(state)
     except OSError as error:
-        if sys.stderr is not None:
-            sys.stderr.write(f"<3>cannot empty {state}/{triggers.UPLOAD}: {error.strerror}\n")
-            sys.stderr.flush()
+        _warn(f"cannot empty {state}/{triggers.UPLOAD}: {error.strerror}")
         time.sleep(_PAUSE)
+    else:
+        if aside:
+            _warn(f"what could not be removed from {triggers.UPLOAD} is in {aside} now")
+
+
+def _warn(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"<4>{text}\n" if is_journal(sys.stderr) else f"warning: {text}\n")
 
 
 def _nothing_to_do(words: list[str]) -> int | None:

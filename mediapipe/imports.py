@@ -98,8 +98,7 @@ def _imported(paths: Sequence[str], rules: Rules, context: Context) -> list[Prov
             continue
         if file is None:
             continue
-        rows = context.history.proofs_of([file.identity], bare=True).get(file.identity, ())
-        known = (*rows, *marked(file, (path,), around))
+        known = (*context.history.proofs(file.identity), *marked(file, (path,), around))
         for proof in known:
             one = proof.objects[0] if len(proof.objects) == 1 else None
             if one and one.size == file.size and one.sha1 and one.remote.startswith(prefix):

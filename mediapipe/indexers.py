@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mediapipe.plan import clock
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -61,7 +63,9 @@ def tried(app: App, history: History, now: float, *, asked: bool) -> Trial:
     before = [json.loads(one) for one in history.events(_FAILED)]
     known = [Trial(one[1], one[2]) for one in before if one[0] == app.name]
     if not asked and last is not None and 0 <= now - last < _EVERY:
-        return known[0] if known else Trial("its last trial", "")
+        if not known:
+            return Trial("its last trial", "")
+        return Trial(known[0].indexer, f"{known[0].trouble} (tried {clock(last)})")
     trial = try_one(app)
     with history.together():
         for one in before:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mediapipe import mount_arguments, writing
+from mediapipe import writing
 from mediapipe.config_load import load
 from mediapipe.errors import ConfigError, Refused, Unavailable
 from mediapipe.places import find, state_folder
@@ -217,52 +218,11 @@ def explain(options: Namespace) -> int:
     return 0
 
 
-def logs(options: Namespace) -> int:
-    """Show the journal, as `logs` has it."""
-    from mediapipe import logs
-
-    return logs.logs(options)
-
-
-def doctor(options: Namespace) -> int:
-    """Look at what the jobs rest on, as `examining` has it."""
-    from mediapipe import examining
-
-    return examining.doctor(options)
-
-
-def wait_for(options: Namespace) -> int:
-    """Wait until an app is ready, as `waiting` has it."""
-    from mediapipe import waiting
-
-    return waiting.wait_for(options)
-
-
-def _around_the_mount(options: Namespace) -> int:
-    """Do what the commands around the mount do; `mount` itself stays until it is ended."""
-    from mediapipe import cached, mounting, remote_listing, warming
-
-    verbs = {
-        "cache": cached.cache,
-        "ls": remote_listing.ls,
-        "mount": mounting.mount,
-        "warm": warming.warm,
-    }
-    return verbs[options.verb](options)
-
-
-def alert(options: Namespace) -> int:
-    """Tell people what failed and what works again, as `alert` has it."""
-    from mediapipe import alert as alerting
-
-    return alerting.alert(options)
-
-
-def watch(options: Namespace) -> int:
-    """Ask for uploads as things change, as `watch` has it."""
-    from mediapipe import watch as watching
-
-    return watching.watch(options)
+def _elsewhere(options: Namespace) -> int:
+    """Do what a module of its own does, which is loaded only now."""
+    module = importlib.import_module(f"mediapipe.{_MODULES[options.verb]}")
+    answer: int = getattr(module, options.verb.replace("-", "_"))(options)
+    return answer
 
 
 def _folder(config: Config) -> str:
@@ -287,16 +247,23 @@ def _write(title: str, lines: Sequence[str]) -> None:
         sys.stdout.write(f"{'' if number else title:>11}  {shown(line)}\n")
 
 
+_MODULES = {
+    "alert": "alert",
+    "cache": "cached",
+    "doctor": "examining",
+    "logs": "logs",
+    "ls": "remote_listing",
+    "mount": "mounting",
+    "wait-for": "waiting",
+    "warm": "warming",
+    "watch": "watch",
+}
+"""Verb → the module whose function of that name does it."""
 VERBS: dict[str, Callable[[Namespace], int]] = {
-    "alert": alert,
     "config check": config_check,
-    "doctor": doctor,
     "explain": explain,
     "history": history,
     "lifecycle": lifecycle,
-    "logs": logs,
     "status": status,
-    "wait-for": wait_for,
-    "watch": watch,
-    **dict.fromkeys(mount_arguments.VERBS, _around_the_mount),
+    **dict.fromkeys(_MODULES, _elsewhere),
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe.config import as_host
 from mediapipe.disk import roots
-from mediapipe.disk.mounts import is_mount_point, mounts
+from mediapipe.disk.mounts import is_mount_point, mounts, why_shown_twice
 from mediapipe.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
@@ -88,11 +88,16 @@ def item_finder(config: Config) -> Callable[[str], str]:
 
     def find(path: str) -> str:
         folder = path[: path.rfind("/") + 1]
-        if folder not in known:
-            start = next((one for one in starts if folder.startswith(one)), folder)
-            first = folder[len(start) :].partition("/")[0]
-            known[folder] = start + first if first else ""
-        return known[folder] or path
+        item = known.get(folder)
+        if item is None:
+            item = ""
+            for start in starts:
+                if folder.startswith(start):
+                    first = folder[len(start) :].partition("/")[0]
+                    item = start + first if first else ""
+                    break
+            known[folder] = item
+        return item or path
 
     return find
 
@@ -148,7 +153,8 @@ def leads_into_mount(path: str, config: Config) -> bool:
 def survey(paths: Iterable[str], history: History) -> tuple[Root, ...]:
     """Look at roots, each against what history knows of it.
 
-    Raises ConfigError where one of them leads into another: each would mark the other's files.
+    Raises ConfigError where one of them leads into another or shows the same files: each would mark
+    the other's, and one name of a file would count as two.
     """
     found = tuple(roots.inspect(path, history.root(path)) for path in paths)
     real = {one.path: os.path.realpath(one.path) for one in found if not one.trouble}
@@ -161,6 +167,11 @@ def survey(paths: Iterable[str], history: History) -> tuple[Root, ...]:
                     else f"{path} leads into {other}: it is {place}",
                     hint="give each root a folder of its own",
                 )
+    if twice := why_shown_twice(real.values(), mounts()):
+        raise ConfigError(
+            f"{twice} show the same files, by a bind mount",
+            hint="take the mount away, or leave one of the two out of the configuration",
+        )
     return found
 
 

@@ -124,7 +124,8 @@ class Placing:
                     raise Stale(f"{shown(place.path)} changed while it was moved") from None
                 rename_new(place.folder, place.name, self.new.folder, name)
             sync(self.new.folder)
-            sync(place.folder)
+            if place.parent != self.new.parent:
+                sync(place.folder)
             self.tell("placed", path, inode[1])
 
     def two_mounts(self) -> ConfigError:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ MANY = 10
 """Debris that every share has now and then."""
 _ERRORS = 5
 _STATE, _LARGEST = "SABnzbd_nzo_data", 64 << 20
-"""SABnzbd 5 keeps a job in this file, its id in plain bytes: that is looked for, nothing loaded."""
+"""SABnzbd 5 keeps a job in this file, with its id in plain bytes; of which so many are read."""
 
 
 @dataclass(frozen=True)
@@ -77,35 +77,40 @@ def left_in(
     going = [job for job in history if not job.ended or job.retry]
     names = [one.name for one in queue] + [job.name for job in going]
     known = {os.path.basename(job.folder) for job in going}
-    waiting = {one.id: one.name for one in queue}
+    folders = [entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
     found = []
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        seen = os.lstat(path)
-        if name.startswith(".") or not stat.S_ISDIR(seen.st_mode):
+    for path in sorted(folders):
+        name = os.path.basename(path)
+        if name.startswith(".") or name in {*known, shapes.ADMIN} or shapes.works_on(name, names):
             continue
-        owners = {id_ for id_ in waiting if _is_of(path, id_)}
-        owners = owners or {id_ for id_, other in waiting.items() if shapes.works_on(name, [other])}
-        waiting = {id_: other for id_, other in waiting.items() if id_ not in owners}
-        if owners or name in known or shapes.works_on(name, names):
-            continue
-        tree = shapes.read(path)
+        tree, seen = shapes.read(path), os.lstat(path)
         if now - tree.changed > OLD:
             size = sum(tree.files.values())
             found.append(Left(path, size, tree.changed, (seen.st_dev, seen.st_ino)))
-    return () if waiting else tuple(found)
+    if not found:
+        return ()
+    owners = {path: _ids_in(path, [one.id for one in queue]) for path in folders}
+    placed = {id_ for ids in owners.values() for id_ in ids}
+    free = [os.path.basename(path) for path, ids in owners.items() if not ids]
+    if any(one.id not in placed and not shapes.works_on(one.name, free) for one in queue):
+        return ()
+    return tuple(one for one in found if not owners[one.path])
 
 
-def _is_of(path: str, id_: str) -> bool:
-    """Whether a folder holds the state of this job: SABnzbd files it under the id, or with it."""
+def _ids_in(path: str, ids: Iterable[str]) -> list[str]:
+    """Give which of these jobs has its state in a folder: filed under the id, or holding it."""
     place = os.path.join(path, shapes.ADMIN)
-    if os.path.lexists(os.path.join(place, id_)):
-        return True
-    try:
-        with open(os.path.join(place, _STATE), "rb") as file:
-            return id_.encode() in file.read(_LARGEST)
-    except OSError:
-        return False
+    content = b""
+    with contextlib.suppress(OSError):
+        # a fifo in its place must not hang the job
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(os.path.join(place, _STATE), flags), "rb") as file:
+            content = file.read(_LARGEST)
+    return [
+        one
+        for one in ids
+        if one.encode(errors="replace") in content or os.path.lexists(f"{place}/{one}")
+    ]
 
 
 def remove(left: Left, now: float) -> None:

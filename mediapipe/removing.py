@@ -83,7 +83,7 @@ def _remove(
             if torrent:
                 staying.add(torrent.hash)
             whole = whole and (step.answer is None or not steps[0].intent)
-            what = "its torrent was not removed" if step.torrent else "it would be fetched again"
+            what = "its torrent was not removed" if step.torrent else "its title is still monitored"
             yield from (Result(rest, "stale", what) for rest in steps[number + 1 :])
             break
         if step.torrent:

@@ -75,7 +75,8 @@ def base_of(category: str, settings: SabnzbdConfig) -> str:
 def folder_of(storage: str, category: str, settings: SabnzbdConfig) -> str:
     """Give a job's folder below the folder of finished downloads. Raises WrongPathError."""
     named = shown(storage)
-    if not os.path.isabs(storage) or os.path.normpath(storage) != storage or "\0" in storage:
+    plain = os.path.isabs(storage) and os.path.normpath(storage) == storage
+    if not plain or not _is_name(storage):
         raise WrongPathError(f"{named} is no plain absolute path")
     if not storage.startswith(settings.complete_dir + "/"):
         raise WrongPathError(f"{named} is outside [sabnzbd] complete_dir, {settings.complete_dir}")
@@ -96,6 +97,14 @@ def folder_of(storage: str, category: str, settings: SabnzbdConfig) -> str:
     if why := why_no_job(folder, settings):
         raise WrongPathError(why)
     return folder
+
+
+def _is_name(path: str) -> bool:
+    """Whether a file system can have it: JSON can hold what no bytes stand for."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def why_no_job(folder: str, settings: SabnzbdConfig) -> str:

@@ -2,11 +2,11 @@
 
 Nobody needs a right over systemd for that. The file carries nothing: what is to be done is told by
 the folders themselves, so one that is lost costs the wait for the timer and no more.
+Nothing is imported here that Python has not loaded anyway: a pass with nothing to do comes through.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 
@@ -38,11 +38,12 @@ def _make(path: str) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660))
 
 
-def take(state: str) -> None:
+def take(state: str) -> str:
     """Empty the folder: the first act of a run, so that no file in it starts run after run.
 
     What cannot be removed (a folder, of somebody else at that) goes aside with the whole folder,
-    and a new one takes its place. Raises OSError where even that cannot be done.
+    and a new one takes its place: gives where it is then. Raises OSError where even that cannot be
+    done.
     """
     folder = os.path.join(state, UPLOAD)
     if not os.path.lexists(folder):
@@ -50,13 +51,15 @@ def take(state: str) -> None:
     names = os.listdir(folder)
     try:
         for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(folder, name))
+            os.unlink(os.path.join(folder, name))
+    except FileNotFoundError:
+        return take(state)  # somebody else took one
     except OSError:
-        _replace(folder)
+        return _replace(folder)
+    return ""
 
 
-def _replace(folder: str) -> None:
+def _replace(folder: str) -> str:
     mode = stat.S_IMODE(os.stat(folder).st_mode)
     number = 1
     while os.path.lexists(aside := f"{folder}.bad-{number}"):
@@ -64,3 +67,4 @@ def _replace(folder: str) -> None:
     os.rename(folder, aside)
     os.mkdir(folder)
     os.chmod(folder, mode)
+    return aside

@@ -74,10 +74,15 @@ def find(
         if name not in names:
             continue
         unreadable: list[str] = []
-        found = dict(_media(library, claims, context.config, unreadable))
-        kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
-        tallies[name] = Tally(name, len(found), sum(found.values()))
         wait = _wait(library)
+        found: set[str] = set()
+        files = size = 0
+        for path, length in _media(library, claims, context.config, unreadable):
+            files, size = files + 1, size + length
+            if wait is not None:  # what is only counted fills no memory
+                found.add(path)
+        kept += [Kept(line.partition(": ")[0], f"unreadable: {line}") for line in unreadable]
+        tallies[name] = Tally(name, files, size)
         if wait is None:
             continue
         waiting = []
@@ -108,8 +113,7 @@ def tell_unproven(candidates: Iterable[Candidate], rules: Rules, history: Histor
             left = [one.file.size for one in unproven(candidate, rules) if one.file]
             if left:
                 found.append(Tally(candidate.key, len(left), sum(left)))
-    found.sort(key=lambda one: (-one.size, one.subject))
-    if tuple(found) != history.tallies("unproven"):
+    if set(found) != set(history.tallies("unproven")):
         with history.together():
             history.tally("unproven", found)
 

@@ -67,7 +67,7 @@ def wait_for(options: Namespace) -> int:
 def _look(app: str, config: Config, path: str) -> Callable[[], str]:
     """Give what looks at an app once: it gives a few words, or raises Unavailable."""
     if app == "mount":
-        return partial(_mounted, config.rclone.mount_point)
+        return partial(mounted, config.rclone.mount_point)
     if app not in ("qbittorrent", "sabnzbd", "jellyfin", *config.arr):
         known = ", ".join((*config.arr, "qbittorrent", "sabnzbd", "jellyfin", "mount"))
         raise UsageError(f"there is no app {app!r} to wait for", hint=f"it can be {known}")
@@ -84,7 +84,7 @@ def _look(app: str, config: Config, path: str) -> Callable[[], str]:
     raise ConfigError(f"{path} has no table [{app}]", hint="say there where it listens")
 
 
-def _mounted(point: str) -> str:
+def mounted(point: str) -> str:
     """See that something is mounted, and lists its files: a dead mount hangs, or is gone."""
     from mediapipe.adapters import process
     from mediapipe.disk.mounts import is_mount_point, mount_of, mounts

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _INTERVAL = 10.0
 """Seconds between two lines, where nobody watches bars."""
+_PATIENCE = 120.0
+"""Seconds for a MiB, or for a folder: rclone may ask B2 again and again meanwhile."""
 _SOME_FAILED = 3
 
 
@@ -64,7 +66,7 @@ def warm(options: Namespace) -> int:
     names = [addresses.name_of(path, config, addresses.here()) for path in options.paths]
     become_owner(state)
     point = config.rclone.mount_point
-    mounted = below.Mounted(point)
+    mounted = below.Mounted(point, _PATIENCE)
     mounted.demand()
     watch = watcher(_say, _INTERVAL)
     reader = Reader(point, mounted, RemoteControl(config.rclone.rc_addr, state), watch)

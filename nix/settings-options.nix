@@ -204,7 +204,7 @@ in
           extra_args = mkOption {
             type = types.listOf types.str;
             default = [ ];
-            description = "`[rclone.mount] extra_args`: further options; they come last, and win";
+            description = "`[rclone.mount] extra_args`: further options, which win; it stays read-only";
           };
         };
         default = { };
@@ -411,11 +411,11 @@ in
       path_map = mkOption {
         type = types.attrsOf absolutePath;
         default = { };
-        description = "`[arr.<name>] path_map`";
+        description = "`[arr.<name>] path_map`: as this host sees it -> as the app sees it; the longest prefix wins";
       };
     });
     default = { };
-    description = "`[arr]`: told of downloads of SABnzbd's, and for `wait-for sonarr`; any number";
+    description = "`[arr]`: told of downloads, asked before its titles are deleted; wait-for, doctor";
   };
   jellyfin = mkOption {
     type = types.nullOr (table {
@@ -443,7 +443,7 @@ in
       urls_file = mkOption {
         type = secretFile;
         default = "";
-        description = "`[notify] urls_file`";
+        description = "`[notify] urls_file`: apprise URLs, one per line: who is told of failures; e.g. \"notify-urls\"";
       };
     };
     default = { };

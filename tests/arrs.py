@@ -71,7 +71,7 @@ class FakeArr:
         self.feeds: dict[str, FakeArr] = {}
         """Of a Prowlarr: name of an application → the app."""
         self.unreachable: set[str] = set()
-        """Names of applications that do not answer to their key."""
+        """Names of applications that do not answer to their key, and root folders that are gone."""
         self._config = config
         self._visitors: set[str] = set()
         self._let_go = threading.Event()
@@ -173,7 +173,10 @@ class FakeArr:
             return 200, self._history(query)
         if path == "rootfolder":
             roots = enumerate(self.roots, 1)
-            return 200, [{"id": number, "path": root, "accessible": True} for number, root in roots]
+            return 200, [
+                {"id": number, "path": root, "accessible": root not in self.unreachable}
+                for number, root in roots
+            ]
         name, _, number = path.partition("/")
         found = [_masked(one) for one in self.items.get(name, []) if _fits(one, query)]
         if not number:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mediapipe.adapters.rclone_program import find_binary
+from mediapipe.testing.loopback import spawn, wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -45,6 +48,22 @@ def tmpfs(point: Path, size: str = "64m") -> contextlib.AbstractContextManager[P
 
 
 @contextlib.contextmanager
+def destination(folder: Path, kind: str) -> Iterator[Path]:
+    """A folder on the "same" file system or on an "other" one."""
+    point = folder / "usenet"
+    if kind == "same":
+        point.mkdir()
+        yield point
+    else:
+        with tmpfs(point):
+            yield point
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@contextlib.contextmanager
 def image(point: Path, kind: str, megabytes: int) -> Iterator[Path]:
     """A file system in a file."""
     file = point.with_name(f"{point.name}.img")
@@ -61,6 +80,26 @@ def write(path: Path, content: bytes = b"content", *, mtime: int = 1_600_000_000
     path.write_bytes(content)
     os.utime(path, ns=(mtime * 10**9 + 123456789, mtime * 10**9 + 987654321))
     return path
+
+
+@contextlib.contextmanager
+def fuse(folder: Path) -> Iterator[Path]:
+    """A file system without hard links and RENAME_NOREPLACE, whose server is a program."""
+    point, behind = folder / "usenet", folder / "behind"
+    point.mkdir()
+    behind.mkdir()
+    words = [
+        find_binary("rclone"), "mount", f":local:{behind}", str(point), "--config", os.devnull,
+        "--vfs-cache-mode", "full", "--cache-dir", str(folder / "cache"),
+    ]  # fmt: skip
+    server = spawn(words, folder, "make programs")
+    try:
+        wait_until(lambda: os.path.ismount(point), seconds=30, what="rclone to mount")
+        yield point
+    finally:
+        subprocess.run(["fusermount3", "-u", "-z", point], check=False, capture_output=True)
+        server.terminate()
+        server.wait(30)
 
 
 Seen = dict[bytes, tuple[object, ...]]

@@ -150,12 +150,36 @@ def test_upload_ends_with_0_when_done_and_when_nothing_is_to_be_done(box, b2):
     assert set(b2.objects()) == {"tv/Show/a.mkv"}
 
 
+def put_finished_job(box):
+    """A download of SABnzbd's, of which its hook has told; without an API key that is enough."""
+    places = {
+        name: box.folder / "usenet" / name for name in ("complete", "incomplete", "spool", "tv")
+    }
+    put(places["complete"] / "tv" / "Show" / "a.mkv")
+    for place in places.values():
+        place.mkdir(parents=True, exist_ok=True)
+    told = {"version": 1, "nzo_id": "one", "status": "0", "name": "Show", "category": "tv",
+            "complete_dir": "/data/complete/tv/Show"}  # fmt: skip
+    (places["spool"] / "one.json").write_text(json.dumps(told))
+    box.settings["sabnzbd.destinations"] = {"tv": str(places["tv"])}
+    box.write_config(
+        sabnzbd={
+            "api_key_file": "",
+            "host_complete_dir": str(places["complete"]),
+            "host_incomplete_dir": str(places["incomplete"]),
+            "spool": str(places["spool"]),
+        }
+    )
+
+
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_a_dry_run_has_the_actions_of_the_run_that_follows_it(verb, box):
     put(box.tv / "Show" / "a.mkv")
     if verb == "cleanup":
         put(box.completed / "old.iso")
         ends(box, 0, "upload")
+    if verb == "postprocess":
+        put_finished_job(box)
 
     options = ["--accept-loss"] if verb == "cleanup" else []
     planned = ends(box, 0, verb, "--dry-run", *options)

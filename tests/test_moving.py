@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from mediapipe.disk.removal import NOTE
 from mediapipe.errors import ActionFailed, ConfigError, Stale, Stopped, Unavailable
 from mediapipe.moving import Moved, Stage, move
-from tests.disks import image, mounted, snapshot, tmpfs, write
+from tests.disks import destination, fuse, image, mounted, names, snapshot, tmpfs, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,19 +33,14 @@ def here(tmp_path: Path) -> Path:
 @pytest.fixture(params=["same", "other"])
 def there(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A destination on the same file system, and one on another."""
-    point = tmp_path / "usenet"
-    if request.param == "same":
-        point.mkdir()
+    with destination(tmp_path, request.param) as point:
         yield point
-    else:
-        with tmpfs(point):
-            yield point
 
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Path]:
     """A destination on another file system."""
-    with tmpfs(tmp_path / "usenet") as point:
+    with destination(tmp_path, "other") as point:
         yield point
 
 
@@ -57,10 +53,6 @@ def job(folder: Path, name: str = "X") -> Path:
     for path in (top / "Subs" / "de", top / "Subs", top / "Sample", top):
         os.utime(path, ns=(0, 1_400_000_000_000_000_001))
     return top
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def fails(
@@ -188,6 +180,24 @@ def test_between_two_volumes_of_btrfs_no_byte_is_copied(tmp_path: Path) -> None:
         os.sync()
         after = os.statvfs(disk)
         assert (before.f_bfree - after.f_bfree) * before.f_frsize < 8 * MIB
+
+
+@pytest.mark.real
+def test_onto_a_file_system_in_user_space(here: Path, tmp_path: Path) -> None:
+    with fuse(tmp_path) as other:
+        source = job(here)
+        content = {name: facts[2:] for name, facts in snapshot(source).items()}
+        assert move(source, other / "X").how == "copied"
+        write(here / "film.mkv", b"film")
+        assert move(here / "film.mkv", other / "film.mkv").how == "copied"
+        write(here / "film.mkv", b"another film")
+        assert move(here / "film.mkv", other / "film.mkv").path == other / "film.1.mkv"
+        assert move(other / "X", other / "Y").how == "renamed"
+        write(here / "Y" / "film.mkv")
+        assert move(here / "Y", other / "Y").path == other / "Y.1"
+        assert {name: facts[2:] for name, facts in snapshot(other / "Y").items()} == content
+        assert (other / "film.mkv").read_bytes() == b"film"
+        assert (names(here), names(other)) == (set(), {"Y", "Y.1", "film.mkv", "film.1.mkv"})
 
 
 def test_nothing_runs_as_its_former_owner(here: Path, other: Path) -> None:
@@ -355,11 +365,25 @@ def test_a_job_is_not_dropped_for_itself(here: Path, tmp_path: Path) -> None:
         for one in (source, single):
             fails(ActionFailed, one, pool / one.name, "the same folder")
             fails(ActionFailed, pool / one.name, one, "the same folder")
+        # nor where the note of an earlier move says that it lies there
+        write(source / NOTE, json.dumps({"moved_to": str(pool / "X")}).encode())
+        fails(ActionFailed, source, pool / "X", "was moved before")
+        (source / NOTE).unlink()
+    os.utime(source, ns=(0, 1_400_000_000_000_000_001))
     after = snapshot(here)
     assert after.keys() == seen.keys()
     assert {name: facts for name, facts in after.items() if name != b"."} == {
         name: facts for name, facts in seen.items() if name != b"."
     }
+
+
+def test_what_could_only_be_copied_is_not_begun(here: Path, other: Path, tmp_path: Path) -> None:
+    job(here)
+    stages: list[Stage] = []
+    with mounted(tmp_path / "fixed", "-o", "bind,ro", here) as fixed:
+        words = (str(fixed), "may not be written to", "ReadWritePaths")
+        fails(ActionFailed, fixed / "X", other / "X", *words, journal=stages.append)
+    assert (names(here), names(other), stages) == ({"X"}, set(), [])
 
 
 def test_two_mounts_of_one_file_system_are_named_and_not_copied_over(

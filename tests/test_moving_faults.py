@@ -22,7 +22,7 @@ from mediapipe.disk import calls
 from mediapipe.errors import Stale
 from mediapipe.moving import Moved, Stage, move
 from tests.crashes import Crash, Steps
-from tests.disks import snapshot, tmpfs, write
+from tests.disks import destination, names, snapshot, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,13 +32,8 @@ MOVER = Path(__file__).parent / "mover.py"
 
 @pytest.fixture(params=["same", "other"])
 def there(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    point = tmp_path / "usenet"
-    if request.param == "same":
-        point.mkdir()
+    with destination(tmp_path, request.param) as point:
         yield point
-    else:
-        with tmpfs(point):
-            yield point
 
 
 @pytest.fixture
@@ -49,7 +44,7 @@ def same(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Path]:
-    with tmpfs(tmp_path / "usenet") as point:
+    with destination(tmp_path, "other") as point:
         yield point
 
 
@@ -78,10 +73,6 @@ def faulty(source: Path, target: Path, *faults: str) -> list[dict[str, Any]]:
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     return [json.loads(line) for line in ended.stdout.splitlines()]
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 STUCK = ["EBUSY", "ESTALE", "ENOTEMPTY"]

@@ -55,7 +55,7 @@ def test_what_cannot_be_removed_goes_aside_with_the_folder(state: Path) -> None:
         poison = state / "upload.d" / "folder"
         poison.mkdir()
         (poison / "file").write_bytes(b"")
-        triggers.take(str(state))
+        assert f"is in {state}/upload.d.bad-{number} now" in run_upload(state).stderr
         assert list((state / "upload.d").iterdir()) == []
         assert (state / "upload.d").stat().st_mode & 0o7777 == 0o770
         assert (state / f"upload.d.bad-{number}" / "folder" / "file").exists()

@@ -336,7 +336,7 @@ def test_a_mount_that_hangs_is_dead(mount: RealMount, monkeypatch: pytest.Monkey
     os.kill(mount._process.pid, signal.SIGSTOP)
     try:
         with pytest.raises(Unavailable, match=r"dead: no listing within 0\.5 s"):
-            waiting._mounted(str(mount.point))
+            waiting.mounted(str(mount.point))
     finally:
         os.kill(mount._process.pid, signal.SIGCONT)
-    assert "fuse.rclone" in waiting._mounted(str(mount.point))
+    assert "fuse.rclone" in waiting.mounted(str(mount.point))

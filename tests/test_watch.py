@@ -93,9 +93,9 @@ def watching(folder: Path, *before: str, ready: bool = True) -> Iterator[Watchin
     for one in ("media/tv", "media/movies", "downloads/completed/tv", "downloads/completed/books"):
         (folder / one).mkdir(parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        address = f"\0{folder}"
-        channel.bind(address)
-        settings = {"NOTIFY_SOCKET": f"@{folder}", "WATCHDOG_USEC": "1000000"}
+        address = f"mediapipe-{os.getpid()}-{folder.name}"
+        channel.bind(f"\0{address}")
+        settings = {"NOTIFY_SOCKET": f"@{address}", "WATCHDOG_USEC": "1000000"}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [*before, str(COMMAND), "watch", "-v", "--config", str(config)],
@@ -243,6 +243,21 @@ def test_a_tree_that_grows_beyond_the_limit_is_left_to_the_timers(tmp_path: Path
             (watch.tv / f"Show {number}").mkdir()
         watch.process.send_signal(signal.SIGHUP)
         watch.wait_for("media/tv: not watched, the timers look at it")
+
+
+def test_more_changes_than_the_kernel_remembers_are_told_and_survived(tmp_path: Path) -> None:
+    with watching(tmp_path) as watch:
+        watch.process.send_signal(signal.SIGSTOP)
+        (watch.tv / "Show").mkdir()
+        limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+        for number in range(limit // 2 + 1000):
+            (watch.tv / f"{number}").write_bytes(b"")  # made, and closed
+        (watch.tv / "Show" / "Season 1").mkdir()
+        watch.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: any(one["event"] == "watch.trouble" for one in watch.log()),
+                   seconds=30, what="word of the overflow")  # fmt: skip
+        (watch.tv / "Show" / "Season 1" / "a.mkv").write_bytes(b"")
+        watch.notices(watch.tv / "Show" / "Season 1" / "a.mkv")
 
 
 def test_where_it_cannot_ask_it_says_so_and_goes_on(tmp_path: Path) -> None:

@@ -66,8 +66,6 @@ try:
 except OSError as error:
     sys.exit(error.strerror)
 """
-_SLOW = 120.0
-"""Seconds for a MiB, or for a folder: B2 may be asked again and again meanwhile."""
 _GRACE = 1.0
 """Seconds for a child to end: it has nothing to bring in order."""
 
@@ -87,7 +85,7 @@ class Mounted:
     """Reads below the mount point."""
 
     def __init__(self, point: str, timeout: float = 60.0) -> None:
-        """`timeout` is in seconds for each file; nothing is read yet."""
+        """`timeout` is in seconds for what is looked at or read at once; nothing is read yet."""
         self._point = point
         self._timeout = timeout
 
@@ -125,7 +123,7 @@ class Mounted:
             word, size, trouble = json.loads(line)
             found.append(Found(os.fsdecode(base64.b64decode(word)), size, trouble))
 
-        ended = process.run(command, timeout=_SLOW, on_output=take, grace=_GRACE)
+        ended = process.run(command, timeout=self._timeout, on_output=take, grace=_GRACE)
         if ended.status != 0:
             raise Unavailable(f"{self._point} cannot be walked: {ended.errors}")
         return tuple(found)
@@ -137,7 +135,7 @@ class Mounted:
         """
         command = (sys.executable, "-I", "-S", "-c", _READ, _word(path))
         ended = process.run(
-            command, timeout=_SLOW, on_output=lambda line: take(int(line)), grace=_GRACE
+            command, timeout=self._timeout, on_output=lambda line: take(int(line)), grace=_GRACE
         )
         if ended.status != 0:
             raise ActionFailed(f"{shown(path)} cannot be read: {ended.errors}")

@@ -51,16 +51,16 @@ _LOGIN = re.compile(r"([^:\s]+):(\$2[abxy]?\$|\{SHA\}|\$apr1\$|\$1\$)\S+")
 
 
 def command(program: Program, config: RcloneConfig, cache: str, logins: str) -> list[str]:
-    """Give the whole command line; `extra_args` come last, so that they win.
+    """Give the whole command line; `extra_args` win over all but that it is read-only.
 
     `cache` is the folder that rclone caches in, `logins` the file that `write_logins` writes.
     """
     # fmt: off
     return [
-        *program.command("mount"), config.remote, config.mount_point, "--read-only",
+        *program.command("mount"), config.remote, config.mount_point,
         "--cache-dir", cache, *_flags(config.mount),
         "--rc", "--rc-addr", config.rc_addr, "--rc-htpasswd", logins,
-        *config.mount.extra_args,
+        *config.mount.extra_args, "--read-only",
     ]
     # fmt: on
 

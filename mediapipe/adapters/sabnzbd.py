@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mediapipe.config import SabnzbdConfig
 
 _OK, _SHORT = 200, 200
+_LAST = 1e11
+"""Epoch seconds that no clock will show."""
 _PAGE = 200
 """Entries that are asked for at once; without a limit it gives ten."""
 
@@ -71,13 +73,14 @@ class Sabnzbd:
 
     def _job(self, slot: dict[str, Any]) -> Job:
         completed = slot.get("completed")
+        moment = completed if isinstance(completed, int | float) else 0
         return Job(
             self._word(slot, "nzo_id"),
             self._word(slot, "name"),
             self._word(slot, "category"),
             self._word(slot, "status"),
             self._word(slot, "storage"),
-            float(completed) if isinstance(completed, int | float) else 0.0,
+            float(moment) if 0 <= moment < _LAST else 0.0,
             self._word(slot, "path"),
             self._word(slot, "fail_message"),
             retry=bool(slot.get("retry")),

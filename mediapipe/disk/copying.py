@@ -132,9 +132,9 @@ def is_equal(
             return False
         if not durable:
             sync(target)
-        # only what is written may be dropped; without this the cache would answer for the disk
+        # only what is written may be dropped; without this the cache would answer for the disk.
+        # POSIX_FADV_SEQUENTIAL made this first reading three times as slow
         os.posix_fadvise(target, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.posix_fadvise(target, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         return _is_equal(source, target, size, did)
     finally:
         os.close(target)

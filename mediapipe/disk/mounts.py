@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _TABLE = "/proc/self/mountinfo"
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
@@ -32,6 +35,9 @@ class Mount:
     file_system: str
     read_only: Literal["", "here", "disk"] = ""
     """Whether nothing can be written: seen from here alone (a sandbox, a container), or at all."""
+    device: str = field(default="", compare=False)
+    root: str = field(default="/", compare=False)
+    """The folder of that file system that is seen at `point`."""
 
 
 def mounts() -> tuple[Mount, ...]:
@@ -43,15 +49,21 @@ def mounts() -> tuple[Mount, ...]:
 def _parse(line: bytes) -> Mount:
     # 36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root rw (proc_pid_mountinfo(5))
     left, _, right = line.partition(b" - ")
-    fields, (file_system, _source, disk) = left.split(b" "), right.split(b" ")[:3]
-    point = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields[4])
+    _id, _parent, device, root, point, options, *_tags = left.split(b" ")
+    file_system, _source, disk = right.split(b" ")[:3]
     read_only: Literal["", "here", "disk"] = ""
     if b"ro" in disk.split(b","):
         read_only = "disk"
-    elif b"ro" in fields[5].split(b","):
+    elif b"ro" in options.split(b","):
         read_only = "here"
-    name = point.decode(errors="surrogateescape")
-    return Mount(name, file_system.decode(), read_only=read_only)
+    return Mount(
+        _text(point), file_system.decode(), read_only, device=device.decode(), root=_text(root)
+    )
+
+
+def _text(escaped: bytes) -> str:
+    raw = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), escaped)
+    return raw.decode(errors="surrogateescape")
 
 
 def mount_of(path: str, table: tuple[Mount, ...]) -> Mount:
@@ -72,6 +84,35 @@ def is_mount_point(path: str, table: tuple[Mount, ...]) -> bool:
 def mounted_at(path: str, table: tuple[Mount, ...]) -> Mount | None:
     """Give what is mounted right at this path, on top of what was there before; or None."""
     return next((mount for mount in reversed(table) if mount.point == path), None)
+
+
+def why_shown_twice(roots: Iterable[str], table: tuple[Mount, ...]) -> str:
+    """Tell which folder is seen below roots by two names, or give an empty string.
+
+    A bind mount does that: one name of a file then looks like two, and a link that is elsewhere is
+    not missed. `roots` are free of links.
+    """
+    seen: list[tuple[str, str, str]] = []
+    on_top = {mount.point: mount for mount in table}
+    for root in roots:
+        seen.append((root, *_place(root, mount_of(root, table))))
+        for mount in on_top.values():
+            if mount.point.startswith(f"{root}/"):
+                above = mount_of(mount.point[: mount.point.rfind("/")] or "/", table)
+                place = (mount.device, mount.root.rstrip("/"))
+                if place != _place(mount.point, above):  # else it is seen where it lies
+                    seen.append((mount.point, *place))
+    for number, (path, device, folder) in enumerate(seen):
+        for other, another, place_there in seen[:number]:
+            inside = f"{folder}/".startswith(f"{place_there}/")
+            if device == another and (inside or f"{place_there}/".startswith(f"{folder}/")):
+                return f"{other} and {path}"
+    return ""
+
+
+def _place(path: str, mount: Mount) -> tuple[str, str]:
+    """Give device and folder on it that are seen at a path."""
+    return mount.device, mount.root.rstrip("/") + path[len(mount.point.rstrip("/")) :]
 
 
 def why_inodes_untrusted(path: str, table: tuple[Mount, ...]) -> str:

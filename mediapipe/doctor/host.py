@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk.mounts import is_mount_point, mounts, why_inodes_untrusted
+from mediapipe.errors import Unavailable
 from mediapipe.plan import human
 
 if TYPE_CHECKING:
@@ -76,8 +77,13 @@ def _secret(key: str, file: SecretFile, found: Found) -> None:
         )
 
 
-def examine_mounts(config: Config, history: History, notes: Notes) -> None:
-    """Look at the roots, at what has to be mounted, and at the room that is left."""
+def examine_mounts(
+    config: Config, history: History, list_mount: Callable[[], object], notes: Notes
+) -> None:
+    """Look at the roots, at what has to be mounted, and at the room that is left.
+
+    `list_mount` raises Unavailable where the mount of the remote lists no files.
+    """
     table = mounts()
     for point in config.paths.require_mounts:
         with notes.looking("mounts", point) as found:
@@ -106,10 +112,12 @@ def examine_mounts(config: Config, history: History, notes: Notes) -> None:
                 _room(root.path, found)
     if any(one.after_delete == "symlink" for one in config.libraries.values()):
         with notes.looking("mounts", config.rclone.mount_point) as found:
-            if not is_mount_point(config.rclone.mount_point, table):
+            try:
+                list_mount()
+            except Unavailable as error:
                 found(
-                    "nothing is mounted there, and libraries have links into it",
-                    "what was deleted here does not play, and nothing more becomes a link",
+                    str(error),
+                    "libraries have links into it: what was deleted here does not play",
                     "systemctl restart rclone-b2-mount",
                 )
 

@@ -55,6 +55,7 @@ def run(
     settings = context.config.sabnzbd
     if settings is None:
         nothing = Kept(context.path, "it has no table [sabnzbd], so there is nothing to move")
+        context.tell("item.kept", job="postprocess", path=nothing.path, reason=nothing.reason)
         return execute(Plan("postprocess", (), (nothing,)), lambda _: (), context)
     complete = _complete(settings, context)
     world = scan(context, settings, usenet, options)
@@ -99,31 +100,26 @@ def plan(
     wanted = [world.adopted] if world.adopted else [*_resumed(world), *_newest(world)]
     missing: dict[str, str] = {}
     for job in wanted:
-        found = world.folders.get(job.id) if not world.adopted else finished.look(job, settings)
+        found = world.folders.get(job.id)
         move = world.moves.get(job.id)
         if isinstance(found, str):
-            kept.append(Kept(job.storage, found))
+            kept.append(Kept(shown(job.storage), found))
             refused = found if options.adopt else ""
             continue
         resumed = _is_cut_short(move)
         if found is None or (not found.there and not resumed):
             continue  # nobody waits for it any more: the app has it, or its user
-        place = settings.destinations.get(job.category, settings.destinations.get(shapes.DEFAULT))
-        reason = "" if resumed else why_keep(job, found, world, now)
-        if place is None:
-            reason = (
-                f"category {job.category} has no folder in [sabnzbd.destinations], and there is "
-                'no "*"'
-            )
-        if reason:
+        places = settings.destinations
+        place = places.get(job.category) or places.get(shapes.DEFAULT) or ""
+        if trouble := _why_nowhere(job, place, world):
+            missing[place] = trouble
+            kept.append(Kept(found.path, trouble))
+        elif reason := "" if resumed else why_keep(job, found, world, now):
             kept.append(Kept(found.path, reason))
             refused = reason if options.adopt else ""
-            continue
-        if trouble := world.roots[place or ""].trouble:
-            missing[place or ""] = trouble
-            kept.append(Kept(found.path, trouble))
-            continue
-        actions.append(_move(job, found, move, place or "", config))
+        else:
+            asked_for = job is world.adopted
+            actions.append(_move(job, found, move, place, config, asked_for=asked_for))
     if not options.adopt:
         actions += _interrupted(world, actions)
         actions += _untold(world, config)
@@ -138,7 +134,7 @@ def plan(
     )
     if options.sweep:
         actions += [_sweep(one, now) for one in world.left]
-    unavailable = "; ".join(missing.values())
+    unavailable = "; ".join(reason for place, reason in missing.items() if place)
     return Plan("postprocess", tuple(actions), tuple(kept), refused, unavailable)
 
 
@@ -161,6 +157,15 @@ def _newest(world: World) -> list[Job]:
     return list(owners.values())
 
 
+def _why_nowhere(job: Job, place: str, world: World) -> str:
+    """Tell why there is nothing to move a job to, or give an empty string."""
+    if not place:
+        return (
+            f'category {job.category} has no folder in [sabnzbd.destinations], nor is there a "*"'
+        )
+    return world.roots[place].trouble
+
+
 def why_keep(job: Job, found: Folder, world: World, now: float) -> str:
     """Tell why a finished job is not moved yet, or give an empty string."""
     if found.trouble:
@@ -178,9 +183,13 @@ def why_keep(job: Job, found: Folder, world: World, now: float) -> str:
     return ""
 
 
-def _move(job: Job, found: Folder, move: Move | None, place: str, config: Config) -> MoveJob:
+def _move(
+    job: Job, found: Folder, move: Move | None, place: str, config: Config, *, asked_for: bool
+) -> MoveJob:
     name = os.path.basename(found.path)
     reason = f"SABnzbd finished it {clock(job.completed)}"
+    if asked_for:
+        reason = "asked for with --adopt"
     if found.source and found.source != found.path:
         reason += f"; its files are in {shown(os.path.basename(found.source))}"
     resumed = move if _is_cut_short(move) else None
@@ -210,16 +219,18 @@ def app_for(category: str, config: Config) -> str:
 
 
 def _interrupted(world: World, actions: Sequence[Step]) -> list[MoveJob]:
-    """Give the moves that were cut short and whose job the history has lost since."""
-    planned = {one.id for one in actions if isinstance(one, MoveJob)}
-    known = {job.id for job in world.jobs}
+    """Give the moves that were cut short and whose job the history does not call completed."""
+    decided = {one.id for one in actions if isinstance(one, MoveJob)} | world.folders.keys()
+    away = {place for place, root in world.roots.items() if root.trouble}
     return [
         MoveJob(
             move.source, "its move was cut short", move.id, move.name, move.target, move.source,
             (0, 0, 0), 0, move.app,
         )
         for move in world.moves.values()
-        if move.state == "begun" and move.stage and move.id not in planned | known
+        if _is_cut_short(move)
+        and move.id not in decided
+        and os.path.dirname(move.target) not in away
     ]  # fmt: skip
 
 
@@ -235,12 +246,15 @@ def _strange(world: World, settings: SabnzbdConfig, now: float) -> Iterator[Kept
     """Tell of what lies among the finished downloads and is no finished job's."""
     if not world.asked:
         return
-    claimed = {one.path for one in world.folders.values() if not isinstance(one, str)}
-    claimed |= {copy for one in world.folders.values() if not isinstance(one, str)
-                for copy in (one.source, *one.copies)}  # fmt: skip
+    root = settings.host_complete_dir
+    claimed = {root + job.storage.removeprefix(settings.complete_dir) for job in world.jobs
+               if job.id in world.folders}  # fmt: skip
+    for one in world.folders.values():
+        if not isinstance(one, str):
+            claimed |= {one.path, one.source, *one.copies}
+    moved = {move.source for move in world.moves.values() if move.state != "begun"}
     failed = {shapes.stem(job.name): job for job in world.jobs if job.ended
               and job.status != COMPLETED}  # fmt: skip
-    root = settings.host_complete_dir
     reserved = {os.path.join(root, base) for base in shapes.bases(settings)}
     for path, changed in world.others:
         name = os.path.basename(path)
@@ -250,7 +264,10 @@ def _strange(world: World, settings: SabnzbdConfig, now: float) -> Iterator[Kept
             continue
         if now - changed < _STRANGE_FOR:
             continue
-        yield Kept(path, why_strange(name, failed.get(shapes.stem(name))))
+        if path in moved:
+            yield Kept(path, "left of a moved job: it was open in the container, or came later")
+        else:
+            yield Kept(path, why_strange(name, failed.get(shapes.stem(name))))
 
 
 def why_strange(name: str, failed: Job | None) -> str:

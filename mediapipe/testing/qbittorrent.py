@@ -261,15 +261,15 @@ class QbittorrentServer:
 
     def _is_up(self) -> bool:
         """Whether both ports are ours and the WebUI answers; raise once that is hopeless."""
+        refused = f"port: {self.web_port}. Reason: The bound address is already in use"
         if self._process is None or (status := self._process.poll()) is not None:
-            refused = f"port: {self.web_port}. Reason: The bound address is already in use"
             # Whoever had the port may have given it back by now; the log still tells.
             taken = refused in self.log_tail() or listens(os.getpid(), self.web_port) is not None
             error = _PortTakenError if taken else ServerError
             raise error(f"exit status {status} of {self._about()}")
         try:
             ours = [listens(self._process.pid, p) for p in (self.web_port, self.peer_port)]
-            if False in ours:
+            if False in ours or (not all(ours) and refused in self.log_tail()):  # 5.1 lives on
                 raise _PortTakenError(f"another process has a port of {self._about()}")
             return all(ours) and bool(self.client().app_version())
         except OSError:  # no answer yet, or no process any more

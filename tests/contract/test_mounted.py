@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mediapipe.adapters.mounted import Mounted
-from mediapipe.errors import Unavailable
+from mediapipe.errors import ActionFailed, Unavailable
 from tests.fakes import FakeMount, FakeRemote
 from tests.mounts import RealMount
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 MIB = 1 << 20
+HANGS = {
+    "looking": lambda mounted, paths: mounted.read_ends(paths),
+    "walking": lambda mounted, paths: mounted.walk(paths),
+    "reading": lambda mounted, paths: mounted.read(paths[0], lambda _count: None),
+}
 FILES = {
     "tv/empty.mkv": b"",
     "tv/Show/small.mkv": b"small",
@@ -48,12 +53,35 @@ def test_nothing_mounted_is_no_empty_mount(tmp_path: Path) -> None:
         Mounted(str(tmp_path)).read_ends([f"{tmp_path}/film.mkv"])
 
 
-def test_a_mount_that_hangs_ends_at_its_deadline(b2: B2Server, tmp_path: Path) -> None:
+def test_files_are_walked_by_name_and_read_to_their_end(b2: B2Server, tmp_path: Path) -> None:
+    for name, content in FILES.items():
+        b2.put(name, content)
+    with RealMount(tmp_path, b2, tmp_path / "state") as mount:
+        point = str(mount.point)
+        mounted = Mounted(point)
+        found = mounted.walk([f"{point}/tv/Show", f"{point}/tv/empty.mkv", f"{point}/gone"])
+        assert [(one.path.removeprefix(point), one.size, one.trouble) for one in found] == [
+            ('/tv/Show/it\'s "one" MiB.mkv', MIB, ""),
+            ("/tv/Show/small.mkv", 5, ""),
+            ("/tv/Show/\u00fcber.mkv", 3 * MIB + 8, ""),
+            ("/tv/empty.mkv", 0, ""),
+            ("/gone", 0, "No such file or directory"),
+        ]
+        for one in found[:-1]:
+            parts: list[int] = []
+            mounted.read(one.path, parts.append)
+            assert sum(parts) == one.size
+        with pytest.raises(ActionFailed, match="No such file"):
+            mounted.read(f"{point}/gone", print)
+
+
+@pytest.mark.parametrize("how", HANGS)
+def test_a_mount_that_hangs_ends_at_its_deadline(how: str, b2: B2Server, tmp_path: Path) -> None:
     b2.put("tv/a.mkv", b"a")
     with RealMount(tmp_path, b2, tmp_path / "state") as mount:
         mount.signal(signal.SIGSTOP)
         try:
             with pytest.raises(Unavailable, match="stalled for 1 s"):
-                Mounted(str(mount.point), timeout=1.0).read_ends([f"{mount.point}/tv/a.mkv"])
+                HANGS[how](Mounted(str(mount.point), timeout=1.0), [f"{mount.point}/tv/a.mkv"])
         finally:
             mount.signal(signal.SIGCONT)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
 import pytest
 
 from mediapipe.disk.mounts import (
@@ -11,7 +16,11 @@ from mediapipe.disk.mounts import (
     mount_of,
     mounts,
     why_inodes_untrusted,
+    why_shown_twice,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -96,3 +105,53 @@ def test_inodes_are_not_trusted_where_they_are_made_up(kind: str) -> None:
 )
 def test_inodes_are_trusted_elsewhere(kind: str) -> None:
     assert why_inodes_untrusted("/media/tv", (Mount("/", kind),)) == ""
+
+
+# one folder by two names
+
+
+def bound(*mounts_: tuple[str, str, str]) -> tuple[Mount, ...]:
+    """Make a table from (mount point, device, folder on it); what is not said lies on 8:1."""
+    return tuple(Mount(point, "ext4", device, root) for point, device, root in
+                 (("/", "8:1", "/"), *mounts_))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "twice"),
+    [
+        (bound(), ""),
+        (bound(("/media/tv", "8:2", "/tv")), ""),
+        (bound(("/media/tv", "8:2", "/"), ("/media/movies", "8:2", "/")), "both"),
+        (bound(("/media/tv", "8:1", "/data/completed")), "both"),
+        (bound(("/media/tv", "8:1", "/data")), "both"),
+        (bound(("/media/tv", "8:1", "/data/completed/tv")), "both"),
+        (bound(("/media/tv", "8:1", "/data/completed2")), ""),
+        (bound(("/media/tv/Show", "8:1", "/data/completed/Show")), "/media/tv/Show"),
+        (bound(("/media/tv/Copy", "8:1", "/media/tv/Show")), "/media/tv/Copy"),
+        # what systemd does with ReadWritePaths=: each is mounted where it lies already
+        (bound(("/media", "8:1", "/media"), ("/data/completed/a", "8:1", "/data/completed/a")), ""),
+        (bound(("/media/tv/b2", "0:52", "/")), ""),
+        (bound(("/media/tv", "8:1", "/data/completed"), ("/media/tv", "8:3", "/")), ""),
+    ],
+)  # fmt: skip
+def test_a_folder_that_is_seen_by_two_names(table: tuple[Mount, ...], twice: str) -> None:
+    found = why_shown_twice(["/media/tv", "/media/movies", "/data/completed"], table)
+    assert bool(found) == bool(twice)
+    assert twice in ("", "both") or twice in found
+
+
+def test_a_real_bind_mount_is_seen(tmp_path: Path) -> None:
+    """In a mount table of its own, so that nothing is left of it."""
+    folders = [tmp_path / name for name in ("completed", "tv", "movies")]
+    for folder in folders:
+        (folder / "Show").mkdir(parents=True)
+    told = (
+        "import json, sys; from mediapipe.disk.mounts import mounts, why_shown_twice;"
+        "print(json.dumps(why_shown_twice(sys.argv[1:], mounts())))"
+    )
+    ask = [sys.executable, "-c", told, *map(str, folders)]
+    bind = f'mount --bind "{folders[0]}/Show" "{folders[1]}/Show" && exec "$@"'
+    apart = ["unshare", "--mount", "--map-root-user", "sh", "-c", bind, "sh", *ask]
+    for command, expected in ((ask, ""), (apart, f"{folders[1]}/Show and {folders[0]}")):
+        ended = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert set(json.loads(ended.stdout).split(" and ")) == set(expected.split(" and "))

@@ -138,10 +138,12 @@ def test_a_login_that_rclone_cannot_use_is_told_without_it(
 
 def test_a_dry_run_prints_the_command_line_and_does_nothing(host: MountedBox) -> None:
     before = sorted(host.folder.rglob("*"))
+    host.box.write_config(**{"rclone.mount": {"extra_args": ["--read-only=false"]}})
     ended = host.command("mount", "--dry-run")
     assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith(" --read-only=false --read-only\n")
     assert " mount --config " in ended.stdout
-    assert f"b2:entertainment-netmount {host.point} --read-only" in ended.stdout
+    assert f" b2:entertainment-netmount {host.point} --cache-dir {host.cache} " in ended.stdout
     assert "--vfs-cache-max-size=1Gi --vfs-cache-min-free-space=1Mi" in ended.stdout
     assert f"--rc-htpasswd {host.box.state}/rc.htpasswd" in ended.stdout
     assert sorted(host.folder.rglob("*")) == before

@@ -203,6 +203,10 @@ def test_a_job_is_moved_once(host: Host) -> None:
     script = str(Path(sys.executable).with_name("mediapipe"))
     words = [script, "status", "--config", str(host.box.config_path)]
     told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    told += subprocess.run(
+        [script, "history", *words[2:]], check=True, capture_output=True, text=True
+    ).stdout
+    assert f"to {host.tv}/Show.S01E01" in told
     assert "last day   1 of 1 downloads completed (100 %), 1 moved" in told
 
 

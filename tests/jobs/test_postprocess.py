@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mediapipe import delivering
+from mediapipe.adapters.sabnzbd import Sabnzbd
 from mediapipe.config import Config, Paths, SabnzbdConfig
 from mediapipe.errors import Unavailable
 from mediapipe.history import copy_history, open_history
@@ -24,6 +26,7 @@ from tests.fakes import FakeWatcher
 
 if TYPE_CHECKING:
     from mediapipe.runner import Report
+    from mediapipe.usenet import Usenet
 
 COMPLETE = "/data/complete"
 
@@ -35,9 +38,9 @@ class Host:
     folder: Path
     jobs: list[Job] = field(default_factory=list)
     waiting: list[Queued] = field(default_factory=list)
-    told: list[tuple[str, str]] = field(default_factory=list)
     now: float = field(default_factory=lambda: time.time() + 3600)
     folders: dict[str, str] = field(default_factory=dict)
+    usenet: Usenet | None = None
 
     def __post_init__(self) -> None:
         for name in ("complete/tv", "complete/movies", "incomplete", "usenet/tv", "usenet/other"):
@@ -96,7 +99,10 @@ class Host:
                 dry_run, "config.toml",
             )  # fmt: skip
             return postprocess.run(
-                context, self if asked else None, lambda _: pytest.fail("told"), wanted
+                context,
+                (self.usenet or self) if asked else None,
+                lambda _: pytest.fail("told"),
+                wanted,
             )
 
     def arrived(self) -> set[str]:
@@ -120,6 +126,9 @@ HOSTILE = {
     f"{COMPLETE}//tv/X": "no plain absolute path",
     f"{COMPLETE}/tv/X/": "no plain absolute path",
     "tv/X": "no plain absolute path",
+    f"{COMPLETE}/tv/\ud800": "no plain absolute path",
+    f"{COMPLETE}/tv/\0": "no plain absolute path",
+    f"{COMPLETE}/tv/{'x' * 300}": "cannot be looked at",
     "/etc/passwd": "outside",
     "/data/completely/tv/X": "outside",
     COMPLETE: "outside",
@@ -139,7 +148,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("storage", HOSTILE)
+@pytest.mark.parametrize("storage", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_path_that_is_no_jobs_is_refused_by_name(host: Host, storage: str, asked: bool) -> None:
     host.write("tv/X/a.mkv", "tv/_FAILED_X/a", "tv/_UNPACK_Y/a", "tv/__ADMIN__/a", "tv/.hidden/a",
@@ -159,7 +168,21 @@ def test_a_path_that_is_no_jobs_is_refused_by_name(host: Host, storage: str, ask
     report = host.run(asked=asked)
     assert report.results == ()
     assert [one for one in kept(report).values() if HOSTILE[storage] in one]
+    assert json.dumps(report.as_json()).isascii()
     assert set(before) <= set(host.folder.rglob("*"))
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("inf"), -1, 1e300, 10**400, "soon", None])
+def test_a_time_that_is_none_is_the_beginning_of_time(moment: object) -> None:
+    slot = {"nzo_id": "x", "status": "Completed", "storage": "/x", "completed": moment}
+    assert Sabnzbd(SabnzbdConfig(), "key")._job(slot).completed == 0
+
+
+@pytest.mark.parametrize(("name", "word"), [("nzo_id", None), ("status", 7), ("storage", "a\0b")])
+def test_a_job_of_another_shape_is_no_answer(name: str, word: object) -> None:
+    slot = {"nzo_id": "x", "status": "Completed", "storage": "/x", name: word}
+    with pytest.raises(Unavailable, match=f"as {name} of a job"):
+        Sabnzbd(SabnzbdConfig(), "key")._job(slot)
 
 
 def test_a_category_whose_folder_has_another_name(host: Host) -> None:
@@ -222,6 +245,29 @@ def test_what_a_job_of_the_same_name_may_use_is_left(host: Host, name: str, wher
         host.jobs[-1] = replace(host.jobs[-1], storage="")
     report = host.run()
     assert report.results == ()
+    assert host.arrived() == set()
+
+
+@pytest.mark.parametrize("first", ["queue", "history"])
+def test_a_job_that_changes_its_place_between_two_questions_is_seen(host: Host, first: str) -> None:
+    """It goes from the queue to post-processing, or by a retry from the history to the queue."""
+    host.write("tv/X/a")
+    done = host.job("X")
+    asked: list[str] = []
+    working = Job("other", "X", "tv", "Extracting", "", 0)
+
+    class Moving:
+        def queue(self) -> tuple[Queued, ...]:
+            asked.append("queue")
+            there = len(asked) == 1 if first == "queue" else len(asked) > 2
+            return (Queued("other", "X"),) if there else ()
+
+        def history(self) -> tuple[Job, ...]:
+            asked.append("history")
+            return (done,) if first == "queue" else (replace(working, status="Failed"), done)
+
+    host.usenet = Moving()
+    assert host.run().results == ()
     assert host.arrived() == set()
 
 
@@ -385,6 +431,56 @@ def test_a_move_that_was_cut_short_and_whose_job_was_taken_away_ends(host: Host)
         )  # fmt: skip
     assert [one.status for one in host.run().results] == ["stale"]
     assert host.run().results == ()
+
+
+def test_an_adopted_job_whose_move_was_cut_short_is_finished_without_asking(host: Host) -> None:
+    host.write("tv/X/a")
+    job = host.job("X", status="Failed", storage="x")
+    inode = (host.complete / "tv/X").stat().st_ino
+    with contextlib.closing(open_history(str(host.folder / "state"))) as history:
+        history.record_move(
+            Move(job.id, "X", str(host.complete / "tv/X"), inode, str(host.tv / "X"), "begun",
+                 ("placing", str(host.tv / "X"), inode), "", host.now)
+        )  # fmt: skip
+    os.rename(host.tv, host.folder / "unmounted")
+    assert host.run().results == ()
+    os.rename(host.folder / "unmounted", host.tv)
+    host.run()
+    assert host.arrived() == {"tv/X/a"}
+
+
+def test_what_is_left_of_a_moved_job_is_called_so(host: Host) -> None:
+    host.write("tv/X/a")
+    host.job("X")
+    host.run()
+    host.write("tv/X/.nfs0001")
+    assert "left of a moved job" in kept(host.run())[str(host.complete / "tv/X")]
+
+
+def test_unfinished_jobs_that_nobody_knows_are_listed_and_swept_on_demand(host: Host) -> None:
+    unfinished = host.folder / "incomplete"
+    for name in ("Stray", "Queued", "Retry", "Folder"):
+        (unfinished / name / "__ADMIN__").mkdir(parents=True)
+        (unfinished / name / "part.1").write_bytes(b"x" * 2048)
+    (unfinished / "Stray" / "link").symlink_to(host.complete)
+    host.write("tv/X/a")
+    host.waiting.append(Queued("q", "Queued"))
+    host.job("Retry", status="Failed", retry=True)
+    host.job("Other", status="Failed", retry=True, folder="/data/incomplete/Folder")
+    assert not any("unfinished" in reason for reason in kept(host.run()).values())
+    host.now += 8 * 86400
+    reason = kept(host.run())[str(unfinished / "Stray")]
+    assert "unfinished (2.0 KiB), in no queue of SABnzbd's, and untouched for 8 d" in reason
+    assert (unfinished / "Stray").exists()
+    # without SABnzbd's own word nothing is known to be left
+    assert str(unfinished / "Stray") not in kept(host.run(asked=False, sweep=True))
+    (result,) = host.run(sweep=True).results
+    assert (result.action.kind, result.action.path) == (
+        "remove-directory",
+        str(unfinished / "Stray"),
+    )
+    assert sorted(path.name for path in unfinished.iterdir()) == ["Folder", "Queued", "Retry"]
+    assert (host.complete / "tv/X/a").exists()
 
 
 def test_many_nfs_files_are_told(host: Host) -> None:

@@ -272,6 +272,56 @@ def test_s13_what_is_left_of_a_deletion_is_not_forgotten_unseen(host: Host, film
     assert "cannot be read" in reasons(host.cleanup())["Old"]
 
 
+def test_s13_a_link_in_a_folder_that_cannot_be_read_is_not_elsewhere(
+    host: Host, film: Torrent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where links elsewhere are of no concern."""
+    host.configure("cleanup", links_elsewhere="ignore")
+    folder = host.movies / "Film (2020)"
+    folder.rename(host.movies / "Moved")
+    closed = str(host.movies / "Moved")
+    scandir = os.scandir
+
+    def scan(path: str) -> object:
+        if path == closed:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)  # root reads what it likes
+    assert kept(host)
+    reason = reasons(host.cleanup())["Film"]
+    assert reason.endswith(f"where one cannot look: {closed}: Permission denied")
+    monkeypatch.undo()
+    assert not kept(host)
+
+
+@pytest.mark.parametrize("back", ["library", "another name", "downloads"])
+def test_s13_a_link_that_was_elsewhere_and_comes_back_is_still_covered(
+    host: Host, film: Torrent, back: str
+) -> None:
+    """The rest of a file that was freed with links_elsewhere = "ignore"."""
+    host.configure("cleanup", links_elsewhere="ignore")
+    own = host.downloads / "movies" / "Film" / "film.mkv"
+    content = own.read_bytes()
+    elsewhere = host.link(own, host.folder / "elsewhere" / "film.mkv")
+    assert not kept(host)
+    assert not own.exists()
+    home = {
+        "library": host.movies / "Film (2020)" / "Film.mkv",
+        "another name": host.movies / "Film (2020)" / "Other.mkv", "downloads": own,
+    }[back]  # fmt: skip
+    home.parent.mkdir(parents=True, exist_ok=True)
+    elsewhere.rename(home)
+    host.torrent("Other", host.write(host.downloads / "tv" / "b.mkv"), seeding_time=60)
+    for _ in range(3):
+        assert host.upload().outcome == "done"
+        assert host.cleanup().outcome == "done"
+        host.later(HOUR)
+        assert content in contents(host.downloads, host.movies) or host.remote.has(content)
+    assert home.exists() == (back != "downloads")  # an orphan goes, under the same proof
+    assert host.remote.has(content)
+
+
 def test_s14_an_import_that_silently_was_a_copy_loses_nothing(host: Host) -> None:
     path = host.write(host.downloads / "movies" / "Film" / "film.mkv", b"film" * 50)
     copy = host.write(host.movies / "Film (2020)" / "Film.mkv", path.read_bytes())

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 
 TOY, UPLOAD = "toy.service", "qbt-upload-b2.service"
 PYTHON = "/usr/local/lib/mediapipe/bin/python"
-TAKEN = "/srv/taken"
+TAKEN = "/srv/alerts/taken"
 CONFIG = '[notify]\nurls_file = "notify-urls"\n'
 RECEIVER = f"""
 import http.server
@@ -34,23 +34,26 @@ OnFailure=mediapipe-alert@%n.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'echo line 1; echo line 2; test -e /srv/mended || exit 3'
+ExecStart=/bin/sh -c 'echo line 1; echo line 2; test -e /srv/alerts/mended || exit 3'
 """
 
 
 @pytest.fixture
 def box(installed: Machine) -> Iterator[Machine]:
-    """The machine with somebody who listens, and a unit that fails until /srv/mended is there."""
+    """The machine with somebody who listens, and a unit that fails until it is mended."""
     installed.write("/etc/mediapipe/config.toml", CONFIG)
     installed.write("/etc/credstore/notify-urls", "json://127.0.0.1:8123/secret\n", mode=0o600)
     installed.write("/etc/systemd/system/toy.service", FAILING)
-    installed.sh(f"mkdir -p /srv && : >{TAKEN}")
+    installed.sh(f"mkdir -p /srv/alerts && : >{TAKEN}")
     installed.systemctl("daemon-reload")
     installed.start_program("receiver", PYTHON, "-c", RECEIVER)
     yield installed
     installed.systemctl("stop", "receiver", TOY, status=None)
     installed.systemctl("reset-failed")
-    installed.sh("rm -rf /srv/* /var/lib/mediapipe/* /run/mediapipe-alert/*")
+    installed.run("rm", "-rf", "/srv/alerts", "/etc/mediapipe/config.toml",
+                  "/etc/credstore/notify-urls", "/etc/systemd/system/toy.service")  # fmt: skip
+    installed.sh("rm -rf /var/lib/mediapipe/* /run/mediapipe-alert/*")
+    installed.systemctl("daemon-reload")
 
 
 def taken(box: Machine) -> list[dict[str, Any]]:
@@ -95,7 +98,7 @@ def test_a_failure_is_told_once_a_day_and_its_end_once(box: Machine) -> None:
     assert lines.index("line 1") < lines.index("line 2")
     box.systemctl("start", "mediapipe-alert.service")
     assert len(taken(box)) == 1
-    box.sh("touch /srv/mended")
+    box.sh("touch /srv/alerts/mended")
     box.systemctl("start", TOY)
     box.systemctl("start", "mediapipe-alert.service")
     box.systemctl("start", "mediapipe-alert.service")

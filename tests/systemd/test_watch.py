@@ -19,18 +19,18 @@ ALERT = "mediapipe-alert@.service"
 STATE = "/var/lib/mediapipe"
 CONFIG = """
 [paths]
-completed = "/srv/downloads"
-extracted = "/srv/extracted"
+completed = "/srv/watch/downloads"
+extracted = "/srv/watch/extracted"
 [categories]
-tv = "/srv/downloads/tv"
+tv = "/srv/watch/downloads/tv"
 [libraries.tv]
-root = "/srv/tv"
+root = "/srv/watch/tv"
 remote = "tv"
 category = "tv"
 [rclone]
 remote = "nowhere:bucket"
 """
-FOLDERS = "mkdir -p /srv/tv /srv/downloads/tv && chown -R media:media /srv"
+FOLDERS = "mkdir -p /srv/watch/tv /srv/watch/downloads/tv && chown -R media:media /srv/watch"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def box(installed: Machine) -> Iterator[Machine]:
     installed.systemctl("stop", WATCH, TRIGGER, UPLOAD)
     installed.systemctl("unmask", "--runtime", ALERT)
     installed.systemctl("reset-failed")
-    installed.sh(f"rm -rf /srv/* {STATE}/*")
+    installed.sh(f"rm -rf /srv/watch {STATE}/* /etc/mediapipe/config.toml")
 
 
 def runs(machine: Machine) -> int:
@@ -68,10 +68,10 @@ def quiet(machine: Machine) -> int:
 
 def test_a_link_into_a_library_starts_the_upload(box: Machine) -> None:
     box.systemctl("start", WATCH)
-    assert "/srv/tv: watched, 1 folders" in box.show(WATCH, "StatusText")["StatusText"]
+    assert "/srv/watch/tv: watched, 1 folders" in box.show(WATCH, "StatusText")["StatusText"]
     before = quiet(box)
-    box.sh("echo film >/srv/downloads/tv/a.mkv; mkdir /srv/tv/Show")
-    box.sh("ln /srv/downloads/tv/a.mkv /srv/tv/Show/a.mkv")
+    box.sh("echo film >/srv/watch/downloads/tv/a.mkv; mkdir /srv/watch/tv/Show")
+    box.sh("ln /srv/watch/downloads/tv/a.mkv /srv/watch/tv/Show/a.mkv")
     box.wait_for(lambda: runs(box) > before, what="the upload")
     quiet(box)
     assert box.show(TRIGGER, "ActiveState")["ActiveState"] == "active"
@@ -97,12 +97,12 @@ def test_a_stopped_watcher_is_restarted_by_the_watchdog(box: Machine) -> None:
 def test_a_reload_keeps_it_running(box: Machine) -> None:
     box.systemctl("start", WATCH)
     pid = box.show(WATCH, "MainPID")["MainPID"]
-    box.sh("mkdir /srv/more && chown media: /srv/more")
-    more = '[libraries.more]\nroot = "/srv/more"\nremote = "more"\n'
+    box.sh("mkdir /srv/watch/more && chown media: /srv/watch/more")
+    more = '[libraries.more]\nroot = "/srv/watch/more"\nremote = "more"\n'
     box.write("/etc/mediapipe/config.toml", CONFIG + more)
     box.systemctl("reload", WATCH)
     box.wait_for(
-        lambda: "/srv/more: watched" in box.show(WATCH, "StatusText")["StatusText"],
+        lambda: "/srv/watch/more: watched" in box.show(WATCH, "StatusText")["StatusText"],
         what="the new library",
     )
     assert box.show(WATCH, "MainPID")["MainPID"] == pid
@@ -116,23 +116,24 @@ def test_a_configuration_that_is_wrong_ends_it_without_a_loop(box: Machine) -> N
 
 
 def test_a_dead_mount_stops_only_its_own_root(box: Machine) -> None:
-    box.sh("mkdir -p /srv/far /srv/source && chown media: /srv/far")
-    command = ["/usr/local/lib/mediapipe/bin/rclone", "mount", "/srv/source", "/srv/far",
-               "--allow-other", "--config", "/dev/null", "--attr-timeout", "0"]  # fmt: skip
+    box.sh("mkdir -p /srv/watch/far /srv/watch/source && chown media: /srv/watch/far")
+    command = ["/usr/local/lib/mediapipe/bin/rclone", "mount", "/srv/watch/source",
+               "/srv/watch/far", "--allow-other", "--config", "/dev/null",
+               "--attr-timeout", "0"]  # fmt: skip
     box.start_program("far", *command)
     try:
         box.wait_for(
-            lambda: box.run("mountpoint", "-q", "/srv/far", status=None).returncode == 0,
+            lambda: box.run("mountpoint", "-q", "/srv/watch/far", status=None).returncode == 0,
             what="the mount",
         )
-        far = '[libraries.far]\nroot = "/srv/far/library"\nremote = "far"\n'
+        far = '[libraries.far]\nroot = "/srv/watch/far/library"\nremote = "far"\n'
         box.write("/etc/mediapipe/config.toml", CONFIG + far)
         box.systemctl("kill", "--signal=STOP", "far")
         box.systemctl("start", WATCH)
         text = box.show(WATCH, "StatusText")["StatusText"]
-        assert "/srv/far/library: does not answer; the timers look at it" in text
+        assert "/srv/watch/far/library: does not answer; the timers look at it" in text
         # the upload that was asked for at the start hangs there, too, and takes no trigger
-        box.sh(f"rm -f {STATE}/upload.d/watch && echo film >/srv/tv/a.mkv")
+        box.sh(f"rm -f {STATE}/upload.d/watch && echo film >/srv/watch/tv/a.mkv")
         box.wait_for(lambda: box.exists(f"{STATE}/upload.d/watch"), what="the trigger")
         assert box.show(WATCH, "NRestarts")["NRestarts"] == "0"
     finally:

@@ -33,11 +33,11 @@ class Mount:
 
     point: str
     file_system: str
-    read_only: Literal["", "here", "disk"] = ""
-    """Whether nothing can be written: seen from here alone (a sandbox, a container), or at all."""
     device: str = field(default="", compare=False)
     root: str = field(default="/", compare=False)
     """The folder of that file system that is seen at `point`."""
+    read_only: Literal["", "here", "disk"] = ""
+    """Whether nothing can be written: seen from here alone (a sandbox, a container), or at all."""
 
 
 def mounts() -> tuple[Mount, ...]:
@@ -56,9 +56,7 @@ def _parse(line: bytes) -> Mount:
         read_only = "disk"
     elif b"ro" in options.split(b","):
         read_only = "here"
-    return Mount(
-        _text(point), file_system.decode(), read_only, device=device.decode(), root=_text(root)
-    )
+    return Mount(_text(point), file_system.decode(), device.decode(), _text(root), read_only)
 
 
 def _text(escaped: bytes) -> str:

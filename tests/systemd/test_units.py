@@ -33,6 +33,10 @@ def alerts(box: MediaBox, unit: str) -> list[str]:
     return [one["MESSAGE"] for one in told]
 
 
+def refused(box: MediaBox, unit: str) -> bool:
+    return "78/CONFIG" in box.machine.messages(unit)
+
+
 def test_an_upload_runs_as_the_service_user_with_its_credential(box: MediaBox) -> None:
     box.add_show()
     assert box.start(UPLOAD)["Result"] == "success"
@@ -131,6 +135,29 @@ def test_an_outage_is_no_failure_and_a_mistake_is_one_without_restarts(box: Medi
         assert alerts(box, unit) == [f"told of {unit}: exit-code 78"]
     told = [one for one in machine.journal(UPLOAD) if "pahts" in str(one["MESSAGE"])]
     assert {one["PRIORITY"] for one in told} == {"3"}
+
+
+def test_a_trigger_and_a_wrong_configuration_start_no_loop(box: MediaBox) -> None:
+    """A .path unit starts its job while there is a file: it must be taken, or take its time."""
+    machine = box.machine
+    box.configure(("[paths]", "[pahts]"))
+    for unit, folder in (("qbt-upload-b2", "upload.d"), ("sab-postprocess", "sabnzbd")):
+        place = f"/var/lib/mediapipe/{folder}"
+        machine.sh(f"install -d -o media -g media {place} && install -o media /dev/null {place}/x")
+        machine.systemctl("start", f"{unit}.path")
+        machine.wait_for(partial(refused, box, f"{unit}.service"), what=unit)
+    assert not machine.exists("/var/lib/mediapipe/upload.d/x")
+    told = machine.show("sab-postprocess.service", "SubState", "ExecMainStatus")
+    assert told == {"SubState": "stop-post", "ExecMainStatus": "78"}
+
+    box.configure(("[upload]", f'[sabnzbd]\nhost_complete_dir = "{COMPLETED}"\n\n[upload]'))
+    machine.systemctl("kill", "--signal=KILL", "sab-postprocess.service")
+    machine.wait_for(
+        lambda: not machine.exists("/var/lib/mediapipe/sabnzbd/x"), what="the file to be taken"
+    )
+    assert machine.systemctl("is-active", "sab-postprocess.path", "qbt-upload-b2.path") == (
+        "active\nactive\n"
+    )
 
 
 def test_a_stopped_upload_leaves_nothing_half_and_goes_on_later(box: MediaBox) -> None:

@@ -20,12 +20,14 @@ from mediapipe.resilient_arr import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mediapipe.config import ArrConfig
     from mediapipe.resilient_arr import Counters
 
 _KINDS = ("sonarr", "radarr", "lidarr", "prowlarr")
+UNDER_WAY = ("queued", "started")
+"""How a command is called that has not ended."""
 _LONGEST, _LOOK_EVERY = 300.0, 0.5
 """Seconds that a command may take, and between two looks at it."""
 _TRIAL = 120
@@ -94,12 +96,6 @@ class Arr:
             found: dict[str, Any] = self._client.request("GET", path, dict, params=query)
             return found
 
-    def create(self, path: str, data: object) -> dict[str, Any]:
-        """Post data; gives what was made of it."""
-        with self._ours():
-            found: dict[str, Any] = self._client.request("POST", path, dict, data=data)
-            return found
-
     def test(self, path: str, resource: object = None) -> tuple[dict[str, Any], ...]:
         """Let it try one of its own providers, or all of a kind; gives what it says of them.
 
@@ -117,24 +113,31 @@ class Arr:
     def command(self, name: str, **fields: object) -> str:
         """Run a command to its end, at most `_LONGEST` seconds; raises where it does not succeed.
 
-        Every command is accepted; how it went is told later, by Prowlarr as a status alone.
+        Prowlarr tells how it went as a status alone.
+        """
+        deadline = time.monotonic() + _LONGEST
+        told = self.run(name, lambda: time.monotonic() < deadline, **fields)
+        status, result = told.get("status"), told.get("result", "unknown")
+        if status in UNDER_WAY:
+            raise Unavailable(f"{self.name}: {name} did not end in {_LONGEST:.0f} s")
+        if status != "completed" or result == "unsuccessful":
+            words = told.get("exception") or told.get("message") or result
+            raise ActionFailed(f"{self.name}: {name} ended {status}: {words}")
+        return str(told.get("message") or status)
+
+    def run(self, name: str, go_on: Callable[[], bool], **fields: object) -> dict[str, Any]:
+        """Run a command; gives it as it has ended, or as it is when `go_on` says no.
+
+        Every command is accepted; how it went is told later.
         """
         with self._ours():
             data = {"name": name, **fields}
-            number = self._client.request("POST", "command", dict, data=data).get("id")
-        deadline = time.monotonic() + _LONGEST
-        while True:
+            told: dict[str, Any] = self._client.request("POST", "command", dict, data=data)
+        number = told.get("id")
+        while told.get("status", "queued") in UNDER_WAY and go_on() and isinstance(number, int):
+            time.sleep(_LOOK_EVERY)
             told = self.one(f"command/{number}")
-            status, result = told.get("status"), told.get("result", "unknown")
-            if status in ("queued", "started"):
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"{self.name}: {name} did not end in {_LONGEST:.0f} s")
-                time.sleep(_LOOK_EVERY)
-                continue
-            if status != "completed" or result == "unsuccessful":
-                words = told.get("exception") or told.get("message") or result
-                raise ActionFailed(f"{self.name}: {name} ended {status}: {words}")
-            return str(told.get("message") or status)
+        return told
 
     def change(self, path: str, data: object) -> None:
         """Put data."""

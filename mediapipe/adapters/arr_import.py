@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from mediapipe.adapters.arr import UNDER_WAY
 from mediapipe.config import as_app
 from mediapipe.errors import ActionFailed, ConfigError
 
@@ -18,15 +18,12 @@ _COMMANDS = {
     "radarr": "DownloadedMoviesScan",
     "lidarr": "DownloadedAlbumsScan",
 }
-_UNDER_WAY = ("queued", "started")
-_PAUSE = 0.5
-"""Seconds between two looks at a command."""
 
 
 class ArrImport:
     """An app that is told where a download lies. The rules: `usenet.Importer`."""
 
-    def __init__(self, arr: Arr, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, arr: Arr) -> None:
         """Nothing is sent yet; raises ConfigError for an app that imports nothing."""
         if arr.kind not in _COMMANDS:
             raise ConfigError(
@@ -34,7 +31,7 @@ class ArrImport:
                 hint="name a Sonarr, Radarr or Lidarr in [sabnzbd.arr]",
             )
         self.name = arr.name
-        self._arr, self._sleep = arr, sleep
+        self._arr = arr
 
     def take(self, path: str, job: str, *, go_on: Callable[[], bool]) -> str:
         """Tell it, and wait; as `usenet.Importer` has it.
@@ -43,21 +40,10 @@ class ArrImport:
         knows by its id is imported as that one, wherever it lies.
         """
         seen = as_app(path, self._arr.config.path_map)
-        command = self._arr.create(
-            "command",
-            {
-                "name": _COMMANDS[self._arr.kind],
-                "path": seen,
-                "downloadClientId": job,
-                "importMode": "Move",
-            },
-        )
-        number = command.get("id")
-        while str(command.get("status")) in _UNDER_WAY:
-            if not go_on() or not isinstance(number, int):
-                return "under way"
-            self._sleep(_PAUSE)
-            command = self._arr.one(f"command/{number}")
+        name = _COMMANDS[self._arr.kind]
+        command = self._arr.run(name, go_on, path=seen, downloadClientId=job, importMode="Move")
+        if command.get("status") in UNDER_WAY:
+            return "under way"
         status, result = str(command.get("status")), str(command.get("result"))
         if status != "completed":
             words = command.get("exception") or command.get("message") or "it does not tell why"

@@ -106,8 +106,7 @@ class Placing:
     def put(self, place: Place, inode: Inode, name: str) -> None:
         """Rename to the final name; after a refusal once more, by a fresh look.
 
-        Raises FileExistsError where the name is taken by now, ConfigError where two mounts of one
-        file system hinder it, OSError.
+        Raises FileExistsError where the name is taken by now, OSError.
         """
         path = self.new.other(name)
         with self.lock():

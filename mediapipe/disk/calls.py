@@ -45,19 +45,13 @@ def _rename_checked(source: int, name: str, target: int, new_name: str) -> None:
         else:
             os.unlink(name, dir_fd=source)
             return
-    if taken(target, new_name):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_name)
-    # a folder replaces nothing but an empty folder, in whatever moment that one appears
-    os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
-
-
-def taken(folder: int, name: str) -> bool:
-    """Whether anything stands under a name in an open folder. Raises OSError."""
     try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        os.stat(new_name, dir_fd=target, follow_symlinks=False)
     except FileNotFoundError:
-        return False
-    return True
+        # a folder replaces nothing but an empty folder, in whatever moment that one appears
+        os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
+    else:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_name)
 
 
 def clone(source: int, target: int) -> bool:

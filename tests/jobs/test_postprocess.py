@@ -462,7 +462,7 @@ def test_unfinished_jobs_that_nobody_knows_are_listed_and_swept_on_demand(host: 
     for name in ("Stray", "Queued", "Retry", "Folder"):
         (unfinished / name / "__ADMIN__").mkdir(parents=True)
         (unfinished / name / "part.1").write_bytes(b"x" * 2048)
-    (unfinished / "Stray" / "link").symlink_to(host.complete)
+    (unfinished / "Stray" / "link").symlink_to("..")
     host.write("tv/X/a")
     host.waiting.append(Queued("q", "Queued"))
     host.job("Retry", status="Failed", retry=True)

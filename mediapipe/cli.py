@@ -170,6 +170,10 @@ def _run_job(options: Namespace) -> int:
         )
         try:
             layout.demand_mounts(config)
+            if roots := layout.on_servers(config):
+                from mediapipe.adapters import mounted
+
+                mounted.demand_answers(roots)
             if options.verb in _WRITERS:
                 writing.demand_writable(config, f"{arguments.UNITS[options.verb]}.service")
             report = JOBS[options.verb](options, context)

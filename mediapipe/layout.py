@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe.config import as_host
 from mediapipe.disk import roots
-from mediapipe.disk.mounts import is_mount_point, mounts, why_shown_twice
+from mediapipe.disk.mounts import is_disk, is_mount_point, mounts, why_shown_twice
 from mediapipe.errors import ConfigError, Unavailable
 
 if TYPE_CHECKING:
@@ -135,6 +135,13 @@ def demand_mounts(config: Config) -> None:
                 f"nothing is mounted at {point}",
                 hint="[paths] require_mounts names it; nothing is decided without it",
             )
+
+
+def on_servers(config: Config) -> tuple[str, ...]:
+    """Give the roots that are on no disk of this host: who touches them may hang for ever."""
+    roots = (*(one.root for one in config.libraries.values()), config.paths.completed)
+    table = mounts()
+    return tuple(root for root in roots if not is_disk(root, table))
 
 
 def is_mounted(point: str) -> bool:

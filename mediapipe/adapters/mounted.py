@@ -66,6 +66,15 @@ try:
 except OSError as error:
     sys.exit(error.strerror)
 """
+_LOOK = """
+import base64, os, sys
+for word in sys.argv[1:]:
+    print(word, flush=True)
+    try:
+        os.listdir(base64.b64decode(word))
+    except OSError:
+        pass
+"""
 _GRACE = 1.0
 """Seconds for a child to end: it has nothing to bring in order."""
 
@@ -79,6 +88,26 @@ class Found:
     """Bytes."""
     trouble: str
     """Why this file or folder could not be looked at; empty where it could."""
+
+
+def demand_answers(paths: Sequence[str], timeout: float = 30.0) -> None:
+    """Demand that folders answer, with whatever it is; `timeout` is in seconds, for each.
+
+    Raises Unavailable where one hangs: nobody could end a job that hung there.
+    """
+    asked: list[str] = []
+
+    def take(line: bytes) -> None:
+        asked.append(os.fsdecode(base64.b64decode(line)))
+
+    command = (sys.executable, "-I", "-S", "-c", _LOOK, *map(_word, paths))
+    try:
+        process.run(command, timeout=timeout, on_output=take, grace=_GRACE)
+    except Unavailable:
+        raise Unavailable(
+            f"{shown(asked[-1])} does not answer" if asked else "no folder answers",
+            hint="what is mounted there is dead: its server, or the program that serves it",
+        ) from None
 
 
 class Mounted:

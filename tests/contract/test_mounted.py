@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mediapipe.adapters.mounted import Mounted
+from mediapipe import layout
+from mediapipe.adapters.mounted import Mounted, demand_answers
+from mediapipe.config_load import load
 from mediapipe.errors import ActionFailed, Unavailable
+from mediapipe.testing.box import Box
 from tests.fakes import FakeMount, FakeRemote
 from tests.mounts import RealMount
 
@@ -83,5 +86,23 @@ def test_a_mount_that_hangs_ends_at_its_deadline(how: str, b2: B2Server, tmp_pat
         try:
             with pytest.raises(Unavailable, match="stalled for 1 s"):
                 HANGS[how](Mounted(str(mount.point), timeout=1.0), [f"{mount.point}/tv/a.mkv"])
+        finally:
+            mount.signal(signal.SIGCONT)
+
+
+def test_a_root_that_hangs_is_told_before_a_job_touches_it(b2: B2Server, tmp_path: Path) -> None:
+    """A library on a merged tree or a server: who lists a dead one can be ended by nobody."""
+    b2.put("tv/a.mkv", b"a")
+    box = Box(tmp_path / "box", "http://127.0.0.1:9", b2.rclone_config())
+    with RealMount(tmp_path, b2, tmp_path / "state") as mount:
+        box.write_config(**{"libraries.tv": {"root": f"{mount.point}/tv"}})
+        config = load(str(box.config_path))
+        roots = layout.on_servers(config)
+        assert roots == (f"{mount.point}/tv",)
+        demand_answers((*roots, str(tmp_path / "gone")))
+        mount.signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(Unavailable, match=f"{roots[0]} does not answer"):
+                demand_answers((str(tmp_path), *roots), timeout=1.0)
         finally:
             mount.signal(signal.SIGCONT)

@@ -112,7 +112,7 @@ def test_inodes_are_trusted_elsewhere(kind: str) -> None:
 
 def bound(*mounts_: tuple[str, str, str]) -> tuple[Mount, ...]:
     """Make a table from (mount point, device, folder on it); what is not said lies on 8:1."""
-    return tuple(Mount(point, "ext4", device, root) for point, device, root in
+    return tuple(Mount(point, "ext4", device=device, root=root) for point, device, root in
                  (("/", "8:1", "/"), *mounts_))  # fmt: skip
 
 

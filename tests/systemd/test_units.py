@@ -151,13 +151,15 @@ def test_a_trigger_and_a_wrong_configuration_start_no_loop(box: MediaBox) -> Non
     assert told == {"SubState": "stop-post", "ExecMainStatus": "78"}
 
     box.configure(("[upload]", f'[sabnzbd]\nhost_complete_dir = "{COMPLETED}"\n\n[upload]'))
-    machine.systemctl("kill", "--signal=KILL", "sab-postprocess.service")
+    waits = ("kill", "--signal=KILL", "sab-postprocess.service")
+    machine.systemctl(*waits)
     machine.wait_for(
         lambda: not machine.exists("/var/lib/mediapipe/sabnzbd/x"), what="the file to be taken"
     )
     assert machine.systemctl("is-active", "sab-postprocess.path", "qbt-upload-b2.path") == (
         "active\nactive\n"
     )
+    machine.systemctl(*waits, status=None)
 
 
 def test_a_stopped_upload_leaves_nothing_half_and_goes_on_later(box: MediaBox) -> None:

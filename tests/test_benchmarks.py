@@ -115,8 +115,7 @@ def measured(name: str, part: str, folder: Path) -> list[str]:
     return [row[0] for row in cells]
 
 
-@pytest.mark.parametrize("name", ["upload", "cleanup", "mount", "move"])
-@pytest.mark.parametrize("name", ["upload", "cleanup", "watch"])
+@pytest.mark.parametrize("name", ["upload", "cleanup", "mount", "move", "watch"])
 def test_a_part_that_is_none_is_refused(name: str) -> None:
     command = [sys.executable, str(FOLDER / f"{name}.py"), "speed"]
     ended = subprocess.run(command, capture_output=True, check=False)

@@ -105,7 +105,7 @@ class Answers:
 
     def ask(
         self, command: str, query: Mapping[str, Any], timeout: float, go_on: Callable[[], bool]
-    ) -> Any:
+    ) -> dict[str, Any]:
         """Call a command of rclone's remote control; `timeout` is in seconds.
 
         Raises what its error means, and Unavailable soon after `go_on` says no.
@@ -122,13 +122,19 @@ class Answers:
 
     def _called(
         self, command: str, query: Mapping[str, Any], timeout: float, go_on: Callable[[], bool]
-    ) -> Any:
+    ) -> dict[str, Any]:
         with contextlib.closing(_Connection(self._path)) as connection:
             connection.send("POST", f"/{command}", json.dumps(query), _JSON)
             status, body = connection.received(timeout, go_on)
         if status != _OK:
             raise _trouble(_error(body) or body.decode(errors="replace"))
-        return json.loads(body)
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise Unavailable("rclone answers what is no answer")
+        return answer
 
     @staticmethod
     def can_read(remote: str, name: str) -> bool:

@@ -269,8 +269,7 @@ def test_whatever_ends_us_ends_the_group(tmp_path, error):
     wait_until(lambda: not left(pids), seconds=10, what="the group to end")
 
 
-def test_who_ignores_the_first_signal_gets_the_second(monkeypatch, tmp_path):
-    monkeypatch.setattr(process, "_GRACE", QUICK)
+def test_who_ignores_the_first_signal_gets_the_second(tmp_path):
     pids = tmp_path / "pids"
     program = """
 import os, signal, sys, time
@@ -285,7 +284,7 @@ time.sleep(600)
         raise Stopped
 
     with pytest.raises(Stopped):
-        process.run(python(program, pids), timeout=LONG, on_line=fail)
+        process.run(python(program, pids), timeout=LONG, on_line=fail, grace=QUICK)
 
     assert left(pids) == []
 

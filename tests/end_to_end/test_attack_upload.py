@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import signal
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +19,6 @@ from tests.end_to_end.attack import SCRIPTS, Attack, done, kept, sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.real
 
@@ -166,11 +168,23 @@ def test_a_fault_of_b2_makes_no_false_marker(box: Attack, fault: str) -> None:
     box.holds()
 
 
+def _impostor(answer: str) -> str:
+    """Give the line of a shell that answers questions about objects in rclone's place."""
+    own = shlex.join([sys.executable, str(Path(__file__).with_name("impostor.py"))])
+    address = "case $word in unix://*) at=${word#unix://};; esac"
+    return (
+        f'[ "$verb" = rcd ] && {{ for word; do {address}; done;'
+        f' exec {own} "$at" {shlex.quote(answer)}; }}'
+    )
+
+
 LIARS = {
     "copies nothing": '[ "$verb" = copy ] && exit 0',
-    "empty list": '[ "$verb" = lsjson ] && { echo "[]"; exit 0; }',
-    "half a list": '[ "$verb" = lsjson ] && { "$real" "$@" | head -c 99; exit 0; }',
-    "odd list": '[ "$verb" = lsjson ] && { echo "[null, 1, {}]"; exit 0; }',
+    "empty list": _impostor('{"list": []}'),
+    "half a list": _impostor('{"list": [{"Path": "downloads/film.mkv", "Size": 1'),
+    "odd list": _impostor('{"list": [null, 1, {}]}'),
+    "no list": _impostor('{"list": null}'),
+    "another list": _impostor('[{"Path": "downloads/film.mkv"}]'),
     "noise": '[ "$verb" = version ] || { head -c 9999 /dev/urandom | tee /dev/stderr; exit 0; }',
     "killed": '[ "$verb" = version ] || kill -9 $$',
 }
@@ -179,7 +193,7 @@ LIARS = {
 @pytest.mark.parametrize("liar", LIARS)
 def test_an_rclone_that_lies_makes_no_false_marker(box: Attack, liar: str) -> None:
     script = box.folder / "rclone"
-    words = "for word; do case $word in copy|lsjson|version) verb=$word; break;; esac; done"
+    words = "for word; do case $word in copy|lsjson|rcd|version) verb=$word; break;; esac; done"
     script.write_text(
         f'#!/bin/sh\nreal={SCRIPTS}/rclone\n{words}\n{LIARS[liar]}\nexec $real "$@"\n'
     )

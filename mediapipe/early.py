@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mediapipe.disk.index import File
     from mediapipe.ports import Remote, RemoteObject
 
-_COLLECT, _MANY = 2.0, 50
+_COLLECT, _MANY = 0.2, 50
 """Seconds, and files, for which arrivals are collected: a look for each of them would cost more."""
 
 

@@ -21,7 +21,12 @@ folder=$(cd "$folder" && pwd)
 # As if nothing at all were installed: then everything that it needs is fetched.
 : >"$folder/apt/status"
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
-echo "deb [signed-by=$keys] http://deb.debian.org/debian trixie main" >"$folder/apt/sources.list"
+# shellcheck disable=SC1091
+release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+# From where this machine has its own packages.
+# shellcheck disable=SC2016
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $release" | sort | head -n 1)
+echo "deb [signed-by=$keys] $mirror trixie main" >"$folder/apt/sources.list"
 cat >"$folder/apt/apt.conf" <<END
 Dir::Etc::sourcelist "$folder/apt/sources.list";
 Dir::Etc::sourceparts "/dev/null";

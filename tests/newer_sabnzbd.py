@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-MIRROR = "http://deb.debian.org/debian"
+OWN = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
 APT = """\
 Dir::Etc::sourcelist "{folder}/sources.list";
 Dir::Etc::sourceparts "/dev/null";
@@ -35,7 +35,10 @@ def unpack(folder: Path) -> list[str]:
     """Give the command line of the newest SABnzbd; skips, and says so, where there is none."""
     (folder / "lists" / "partial").mkdir(parents=True)
     (folder / "apt.conf").write_text(APT.format(folder=folder))
-    (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} sid contrib\n")
+    # from where this machine has its own packages
+    mirrors = subprocess.run(OWN, check=False, capture_output=True, text=True).stdout.split()
+    mirror = min(mirrors, key=len, default="")
+    (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror} sid contrib\n")
     python = folder / "venv" / "bin" / "python"
     for words in (
         ["apt-get", "-qq", "update"],

@@ -81,3 +81,13 @@ def spawn(
             env={"PATH": path, "HOME": os.fspath(home), "LC_ALL": "C.UTF-8"},
             start_new_session=True,  # Ctrl-C reaches only the program that stops it in order
         )
+
+
+def end(process: subprocess.Popen[bytes], timeout: float) -> None:
+    """Ask a child to end (SIGTERM); after `timeout` seconds kill it."""
+    process.terminate()
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    process.wait()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 import qbittorrentapi
 import torf
 
+from mediapipe.testing import loopback
 from mediapipe.testing.loopback import HOST, ServerError, free_port, listens, spawn, wait_until
 
 if TYPE_CHECKING:
@@ -162,12 +163,7 @@ class QbittorrentServer:
     def stop(self, timeout: float = 10.0) -> None:
         """Ask the server to end (SIGTERM); after `timeout` seconds kill it."""
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-            self._process.wait()
+            loopback.end(self._process, timeout)
             self._process = None
 
     def kill(self) -> None:

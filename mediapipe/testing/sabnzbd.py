@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import httpx
 
-from mediapipe.testing.loopback import HOST, ServerError, free_port, spawn, wait_until
+from mediapipe.testing.loopback import HOST, ServerError, end, free_port, spawn, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,12 +132,7 @@ class SabnzbdServer:
     def stop(self) -> None:
         """Ask it to end (SIGTERM); after a while kill it."""
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-            self._process.wait()
+            end(self._process, 15)
             self._process = None
 
     def kill(self) -> None:

@@ -149,7 +149,7 @@ class _Watcher:
             self._plant()
             self._tell("watch.reloaded", outcome="done")
         for tree in self._trees.values():
-            tree.look(again=tree.state != "watched")
+            tree.look(again=tree.state not in ("looking", "arming", "watched"))
         self._ready = False
 
     def _report(self) -> None:

@@ -34,13 +34,16 @@ help: ## list the targets
 demo: programs $(READY) ## watch the whole suite work on sample torrents (KEEP=1 keeps the folder)
 	$(RUN) mediapipe.testing.demo $(if $(filter-out 0 no,$(KEEP)),--keep)
 
+# Most of a test is waiting for a server: three at once keep two cores busy.
+AT_ONCE := --numprocesses 3 --dist loadfile
+
 test soak: ALSO = systemd-analyze fusermount3 strace busybox sabnzbdplus mkfs.ext4 mkfs.xfs mkfs.btrfs nix-instantiate
 bench: ALSO = mkfs.ext4 mkfs.btrfs rsync
 soak: ALSO += debootstrap
 
 .PHONY: test
 test: programs $(READY) ## run the test suite (under 10 minutes)
-	$(RUN) pytest --numprocesses 2 --dist loadfile
+	$(RUN) pytest $(AT_ONCE)
 
 # The tests that speak with a real qBittorrent, once more with the one of Debian 13.
 NEWER := build/qbittorrent-5.1
@@ -49,9 +52,9 @@ TORRENT_TESTS := tests/contract/test_torrent_client.py tests/end_to_end/test_qbi
 
 .PHONY: soak
 soak: programs newer-qbittorrent $(READY) ## run the long tests, and with a newer qBittorrent
-	@status=0; $(RUN) pytest --numprocesses 2 --dist loadfile -m soak || status=$$?; \
+	@status=0; $(RUN) pytest $(AT_ONCE) -m soak || status=$$?; \
 	if [ $$status = 5 ]; then echo "make soak: no test is marked soak, so nothing was run"; status=0; fi; \
-	PATH="$(CURDIR)/$(NEWER)/bin:$$PATH" $(RUN) pytest --numprocesses 2 --dist loadfile $(TORRENT_TESTS) \
+	PATH="$(CURDIR)/$(NEWER)/bin:$$PATH" $(RUN) pytest $(AT_ONCE) $(TORRENT_TESTS) \
 		|| status=$$?; \
 	exit $$status
 

@@ -192,6 +192,7 @@ def test_a_film_that_moves_between_libraries_and_cases(box: Attack) -> None:
 # Sudden ends, with debris
 
 
+@pytest.mark.soak
 def test_a_cleanup_with_debris_that_is_killed_again_and_again(box: Archives) -> None:
     root, hashes = box.box.completed / "movies", []
     for number in range(4):

@@ -269,6 +269,7 @@ def test_an_upload_that_ends_suddenly_is_done_by_the_next(box: Attack, number: i
     box.holds()
 
 
+@pytest.mark.soak
 def test_a_cleanup_that_is_killed_again_and_again_loses_nothing(box: Attack) -> None:
     for number in range(3):
         box.film(f"Film {number}", 20_000)

@@ -134,7 +134,7 @@ def test_without_b2_nothing_changes(box: Box, b2: B2Server, qbittorrent: Qbittor
     ask(box, "restore", str(link), "--to", str(box.folder / "nowhere"), status=2)
 
 
-@pytest.mark.parametrize("stranger", ["", "hidden"])
+@pytest.mark.parametrize("stranger", ["", pytest.param("hidden", marks=pytest.mark.soak)])
 def test_it_may_be_killed_at_any_time(
     box: Box, b2: B2Server, qbittorrent: QbittorrentServer, stranger: str
 ) -> None:

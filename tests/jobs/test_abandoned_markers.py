@@ -260,6 +260,7 @@ def known_to_the_marker_alone(host: Host) -> None:
         (root / ".mediapipe-root").unlink()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("scene", [lone, known_to_the_marker_alone])
 def test_death_at_any_step_is_mended_by_the_next_runs(
     tmp_path: Path, scene: Callable[[Host], None]

@@ -493,7 +493,7 @@ def safe(host: Host) -> set[bytes]:
     return there | {one.content for all_ in host.remote.versions.values() for one in all_}
 
 
-@pytest.mark.parametrize("scene", [leftover, uncategorized])
+@pytest.mark.parametrize("scene", [leftover, pytest.param(uncategorized, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("job", ["upload", "cleanup"])
 def test_death_at_any_step_is_mended_until_the_disk_is_empty(
     tmp_path: Path, scene: Callable[[Host], None], job: str

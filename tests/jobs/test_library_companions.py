@@ -309,6 +309,7 @@ def unproven(host: Host) -> None:
     host.write(link.with_suffix(".ass"))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("scene", [alone, alive, unproven])
 def test_death_at_any_step_is_mended_by_the_next_runs(
     tmp_path: Path, scene: Callable[[Host], None]

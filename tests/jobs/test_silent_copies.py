@@ -162,6 +162,7 @@ def test_an_orphan_is_known_by_its_copy(host: Host) -> None:
     assert not copy.exists()
 
 
+@pytest.mark.soak
 def test_death_at_any_step_is_mended_by_the_next_runs(tmp_path: Path) -> None:
     def build(name: str) -> Host:
         host = Host(tmp_path / name)

@@ -149,6 +149,7 @@ def test_a_marker_whose_item_is_gone_needs_no_mount(host: Host) -> None:
     assert statuses(report) == [("delete-marker", "gone.mkv.uploaded", "done")]
 
 
+@pytest.mark.soak
 def test_death_at_any_step_is_mended_by_the_next_runs(tmp_path: Path) -> None:
     def build(name: str) -> Host:
         host = Host(tmp_path / name)

@@ -180,6 +180,7 @@ def test_nothing_goes_while_the_torrent_list_is_not_believed(host: Host, old: Pa
     assert old.exists()
 
 
+@pytest.mark.soak
 def test_death_at_any_step_is_mended_by_the_next_runs(tmp_path: Path) -> None:
     def build(name: str) -> Host:
         host = Host(tmp_path / name)

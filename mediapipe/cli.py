@@ -27,11 +27,14 @@ from mediapipe.runner import Context, opened
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable
+    from types import FrameType
 
     from mediapipe.ports import Tell
     from mediapipe.runner import Report
 
 _STANDARD = 2
+_IMPORTING = 0.02
+"""Seconds after which a signal that met an import is looked at again."""
 
 
 def main() -> NoReturn:
@@ -64,7 +67,7 @@ def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
     _open_streams()
     collect_rarely()
     words = sys.argv[1:]
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
         signal.signal(name, _stop)
     options: Namespace | None = None
     try:
@@ -129,7 +132,13 @@ def _failed(error: MediapipeError, words: list[str], options: Namespace | None) 
     return error.exit_status
 
 
-def _stop(_number: int, _frame: object) -> NoReturn:
+def _stop(_number: int, frame: FrameType | None) -> None:
+    """Stop, but not in the middle of an import: what still has to be told needs whole modules."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            signal.setitimer(signal.ITIMER_REAL, _IMPORTING)
+            return
+        frame = frame.f_back
     raise Stopped
 
 

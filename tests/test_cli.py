@@ -1107,3 +1107,21 @@ def test_another_stream_than_the_journals_gets_json(box):
     ended = box.run("upload", env={"JOURNAL_STREAM": "1:2"})
 
     assert {one["event"] for one in events(ended.stderr)} >= {"action.done", "job.finished"}
+
+
+def test_a_stop_in_the_middle_of_an_import_leaves_no_half_module(box, b2, tmp_path):
+    """What tells of the stop needs the same modules."""
+    put(box.tv / "a.mkv")
+    shadow = tmp_path / "shadow" / "structlog" / "__init__.py"
+    shadow.parent.mkdir(parents=True)
+    shadow.write_text(
+        "import os, signal, sys\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.path.remove(os.path.dirname(os.path.dirname(__file__)))\n"
+        "del sys.modules['structlog']\n"
+        "import structlog\n"
+    )
+    b2.latency = 0.5
+    ended = box.run("upload", env={**os.environ, "PYTHONPATH": str(tmp_path / "shadow")})
+
+    assert (ended.returncode, "Traceback" in ended.stderr) == (75, False), ended.stderr

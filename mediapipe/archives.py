@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from mediapipe.ports import Listing, Member
 
+_DEEPEST = 100
+"""Folders within each other; a path holds enough of them to end a Python that recurses."""
 _MOST_MEMBERS = 100_000
 _MOST_RATIO = 1000
 """Members, and bytes out of one byte in: beyond them it is a bomb, not a download."""
@@ -124,6 +126,8 @@ def _why_member_refused(members: Iterable[Member]) -> str:
     for member in members:
         if member.name.startswith("/") or ".." in member.name.split("/") or "\0" in member.name:
             return f"its member {shown(member.name)} leads out of the folder"
+        if member.name.count("/") > _DEEPEST:
+            return f"it has more than {_DEEPEST} folders within each other, as only a bomb has"
         if member.link:
             return f"its member {shown(member.name)} is a link"
         if member.encrypted:

@@ -31,8 +31,13 @@ _SPARE = 256 << 20
 def sweep(context: Context) -> None:
     """Remove the scratch that a crash left: what we made ourselves, by our own record."""
     for name in context.history.events(_RECORD):
-        shutil.rmtree(os.path.join(context.config.paths.extracted, name), ignore_errors=True)
+        _remove(os.path.join(context.config.paths.extracted, name))
         context.history.forget(_RECORD + name)
+
+
+def _remove(folder: str) -> None:
+    with contextlib.suppress(RecursionError):  # too deep for rmtree(): left, and no run is ended
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -56,7 +61,7 @@ def _scratch(path: str, context: Context) -> Iterator[str]:
             raise Unavailable(f"cannot make {folder}: {error.strerror}") from None
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         context.history.forget(_RECORD + name)
 
 

@@ -56,13 +56,16 @@ def debris(folders: Iterable[str]) -> Debris:
 
 
 def _debris_below(folder: str) -> Iterator[float]:
-    for place, _folders, names in os.walk(folder):
-        for name in names:
-            if name.startswith(shapes.DEBRIS):
-                try:
-                    yield os.lstat(os.path.join(place, name)).st_mtime
-                except OSError:
-                    continue
+    # no os.walk(): before Python 3.12 it recurses, and a job may hold folders of any depth
+    pending = [folder]
+    while pending:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    elif entry.name.startswith(shapes.DEBRIS):
+                        yield entry.stat(follow_symlinks=False).st_mtime
 
 
 def left_in(
@@ -129,6 +132,8 @@ def remove(left: Left, now: float) -> None:
     failures: list[str] = []
     try:
         _remove_below(parent, os.path.basename(left.path), left.identity[0], failures)
+    except RecursionError:
+        failures.append("too many folders within each other")
     finally:
         os.close(parent)
     if failures:

@@ -134,7 +134,9 @@ def _prepare(folder: str) -> None:
         os.makedirs(folder, mode=0o775, exist_ok=True)
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith(".") or not entry.is_file(follow_symlinks=False):
+                if not entry.name.startswith(".") or entry.name.startswith(FAILED):
+                    continue
+                if not entry.is_file(follow_symlinks=False):
                     continue
                 if time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD:
                     os.unlink(entry.path)
@@ -144,16 +146,33 @@ def _prepare(folder: str) -> None:
 
 def _set_aside(folder: str, name: str, reason: str) -> None:
     """Move a bad file, whatever it is, to where it starts nothing, with the reason beside it."""
-    place = os.path.join(folder, FAILED)
-    raw = os.fsencode(name)[:150]
-    target = os.path.join(os.fsencode(place), b"%d-%s" % (time.time_ns(), raw))
+    path = os.path.join(folder, name)
+    raw = b"%d-%s" % (time.time_ns(), os.fsencode(name)[:150])
+    try:
+        target = _put(path, os.path.join(folder, FAILED), raw)
+    except OSError as error:
+        raise _in_the_way(path, error) from None
+    with contextlib.suppress(OSError), open(target + b".reason", "w", encoding="utf-8") as file:
+        file.write(f"{reason}\n")
+
+
+def _put(path: str, place: str, name: bytes) -> bytes:
+    """Move a file to the folder of bad ones, or to a hidden name beside itself; raises OSError.
+
+    A folder of somebody else can be renamed, and not moved to another folder. And that of bad ones
+    may be anything: whoever writes to the spool may have made it.
+    """
+    target = os.path.join(os.fsencode(place), name)
     try:
         os.makedirs(place, exist_ok=True)
-        os.rename(os.path.join(folder, name), target)
-        with open(target + b".reason", "w", encoding="utf-8") as file:
-            file.write(f"{reason}\n")
-    except OSError as error:
-        raise _in_the_way(os.path.join(folder, name), error) from None
+        if not os.path.islink(place):
+            os.rename(path, target)
+            return target
+    except OSError:
+        pass
+    target = b"%s-%s" % (os.fsencode(place), name)
+    os.rename(path, target)
+    return target
 
 
 def _in_the_way(path: str, error: OSError) -> ConfigError:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mediapipe.adapters import notify
 from mediapipe.alert_memory import Store
 from mediapipe.alerts import DAY, LASTING, Failure, Memory, failed, good, held_up, outage
+from mediapipe.errors import ConfigError
 from mediapipe.history import open_history
 from mediapipe.records import Run
 from tests.test_idle_pass import CONFIG, environment
@@ -377,3 +379,14 @@ def test_a_memory_that_is_none_is_begun_anew(tmp_path: Path) -> None:
     store.write(UNIT, memory)
     assert store.read(UNIT) == memory
     assert store.units() == (UNIT,)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device"])
+def test_a_file_of_urls_that_never_ends_hangs_no_alert(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "urls"
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="it is no regular file"):
+        notify.read_urls(str(path))

@@ -110,6 +110,11 @@ def member(**fields: object) -> tuple[Member, ...]:
         (member(name="a..b/x.."), ""),
         (member(name="a\0b"), r"its member a\x00b leads out of the folder"),
         (member(name="../\x1b[31m"), r"its member ../\x1b[31m leads out of the folder"),
+        (member(name="d/" * 100 + "x"), ""),
+        (
+            member(name="d/" * 101 + "x"),
+            "it has more than 100 folders within each other, as only a bomb has",
+        ),
         (member(link=True), "its member b.mkv is a link"),
         (member(encrypted=True), "it is encrypted, and no password is known"),
         (member(name="a.mkv"), "it has two members of the name a.mkv"),

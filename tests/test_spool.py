@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from mediapipe.history import open_history
 from mediapipe.units import AbsPath
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 HOOK = Path(__file__).parents[1] / "systemd" / "sabnzbd-hook.sh"
 SHELLS = [["dash"], ["busybox", "sh"]]
@@ -142,6 +143,62 @@ def test_what_is_no_file_is_set_aside_too(settings: SabnzbdConfig, tmp_path: Pat
     assert [path.name for path in folder.iterdir()] == [spool.FAILED]
     assert len([*(folder / spool.FAILED).glob("*.reason")]) == 4
     assert Path("/etc/passwd").exists()
+
+
+def _by_a_stranger(folder: Path, way: str) -> None:
+    """Leave in the spool what only its maker may move to another folder, or no such folder."""
+    match way:
+        case "a folder of somebody else":
+            (folder / "folder").mkdir(mode=0o755)
+        case "a file called .failed":
+            (folder / spool.FAILED).write_bytes(b"")
+        case "a link called .failed":
+            (folder.parent / "elsewhere").mkdir()
+            os.chown(folder.parent / "elsewhere", NOBODY, NOBODY)
+            (folder / spool.FAILED).symlink_to(folder.parent / "elsewhere")
+        case "somebody else's .failed":
+            (folder / spool.FAILED).mkdir(mode=0o755)
+
+
+NOBODY = 65534
+WAYS = [
+    "a folder of somebody else", "a file called .failed", "a link called .failed",
+    "somebody else's .failed",
+]  # fmt: skip
+
+
+@pytest.fixture
+def of_nobody() -> Iterator[Path]:
+    """A folder of another user's: that of pytest may be entered by its owner alone."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, NOBODY, NOBODY)
+        yield Path(name)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_stranger_made_holds_up_no_job(way: str, of_nobody: Path, tmp_path: Path) -> None:
+    """Everybody in the container may write to the spool: nothing there may wedge the host's job."""
+    folder = of_nobody / "spool"
+    settings = SabnzbdConfig(spool=AbsPath(str(folder)))
+    told(settings, tmp_path / "state")  # makes it, and imports what the other user may not
+    os.chown(folder, NOBODY, NOBODY)
+    _by_a_stranger(folder, way)
+    (folder / "bad.json").write_bytes(b"bad")
+    (folder / "good.json").write_text(json.dumps(GOOD))
+    os.seteuid(NOBODY)
+    try:
+        assert [*told(settings, of_nobody / "state")] == ["x"]
+    finally:
+        os.seteuid(0)
+    # systemd's DirectoryNotEmpty= sees no hidden name
+    assert [path.name for path in folder.iterdir() if path.name[0] != "."] == []
+    assert not [*of_nobody.glob("elsewhere/*")]
+    kept = [path for path in folder.rglob("*") if path.is_file() and path.read_bytes() == b"bad"]
+    assert len(kept) == 1
+    os.utime(kept[0], (1, 1))
+    told(settings, tmp_path / "state")
+    assert kept[0].exists()
 
 
 def test_what_cannot_be_taken_away_is_told(settings: SabnzbdConfig, tmp_path: Path) -> None:

@@ -141,6 +141,21 @@ def test_a_link_into_a_library_is_asked_for_at_any_depth(tmp_path: Path) -> None
         assert "downloads/completed/tv/a.mkv" not in watch.changed()
 
 
+def test_folders_of_any_depth_are_watched(tmp_path: Path) -> None:
+    """A torrent may hold folders as deep as a path is long: that must not end the watcher."""
+    deep = tmp_path.joinpath("media", "tv", *["d"] * 1500)
+    try:
+        subprocess.run(["mkdir", "-p", deep], check=True)
+        with watching(tmp_path) as watch:
+            watch.wait_for("media/tv: watched, 1,501 folders")
+            (deep / "x.mkv").write_bytes(b"x")
+            watch.notices(deep / "x.mkv")
+            assert watch.end() == 0
+    finally:
+        # pytest could not
+        subprocess.run(["rm", "-r", tmp_path / "media" / "tv"], check=True)
+
+
 def test_what_is_no_part_of_an_item_asks_for_nothing(tmp_path: Path) -> None:
     with watching(tmp_path) as watch:
         for name in ("a.mkv.uploaded", ".mediapipe-root", "a.mkv.!qB", ".nfs01", "last.mkv"):

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +28,8 @@ _AGAIN = 3600.0
 """Seconds after which a folder is tried again that the limit did not allow."""
 _HANGS = 10.0
 """Seconds without a step: one step is a single call to the file system."""
+_DEEPEST = 5000
+"""Calls within each other: more than a path can hold folders."""
 _SYSCTLS = {
     "fs.inotify.max_user_watches": "/proc/sys/fs/inotify/max_user_watches",
     "user.max_inotify_watches": "/proc/sys/user/max_inotify_watches",
@@ -224,6 +227,8 @@ def observe(root: str, note: Callable[[str, bool], None], *, recursive: bool) ->
         def on_any_event(self, event: FileSystemEvent) -> None:
             note(os.fsdecode(event.dest_path or event.src_path), event.is_directory)
 
+    # watchdog goes down by os.walk(), which recurses before Python 3.12
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _DEEPEST))
     observer = Observer()
     kinds = [DirCreatedEvent, DirMovedEvent, FileClosedEvent, FileCreatedEvent, FileMovedEvent]
     observer.schedule(Handler(), root, recursive=recursive, event_filter=kinds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import types
 from typing import TYPE_CHECKING
 
@@ -273,6 +274,18 @@ def test_scratch_that_a_crash_left_is_swept_and_nothing_else(packed: Host) -> No
     assert mine.exists()
     assert alike.exists()
     assert scratch(packed) == ["mediapipe-4567", "mine"]
+
+
+def test_scratch_of_any_depth_ends_no_run(packed: Host) -> None:
+    folder = packed.folder / "downloads" / "extracted" / "mediapipe-0123"
+    try:
+        subprocess.run(["mkdir", "-p", folder.joinpath(*["d"] * 1500)], check=True)
+        with packed.writing() as history:
+            history.done("scratch mediapipe-0123", packed.now)
+        packed.upload()
+    finally:
+        # pytest could not
+        subprocess.run(["rm", "-rf", folder], check=True)
 
 
 @pytest.mark.parametrize("lose", ["film.mkv", "Subs/en.srt"])

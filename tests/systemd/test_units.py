@@ -162,6 +162,31 @@ def test_a_trigger_and_a_wrong_configuration_start_no_loop(box: MediaBox) -> Non
     machine.systemctl(*waits, status=None)
 
 
+def test_a_file_in_the_spool_and_a_history_that_cannot_be_opened_start_no_loop(
+    box: MediaBox,
+) -> None:
+    """A full disk is an outage, and the file stays: that must not take a processor for itself."""
+    machine = box.machine
+    box.configure(("[upload]", f'[sabnzbd]\nhost_complete_dir = "{COMPLETED}"\n\n[upload]'))
+    place = "/var/lib/mediapipe/sabnzbd"
+    machine.sh(f"install -d -o media -g media {place} /var/lib/mediapipe/history.db")
+    machine.sh(f"install -o media /dev/null {place}/x")
+    machine.systemctl("start", "sab-postprocess.path")
+    unit = "sab-postprocess.service"
+    machine.wait_for(
+        lambda: machine.show(unit, "ExecMainStatus") == {"ExecMainStatus": "75"}, what="75"
+    )
+    machine.sh("sleep 1")
+    assert machine.show(unit, "SubState") == {"SubState": "stop-post"}
+
+    machine.sh("rmdir /var/lib/mediapipe/history.db")
+    waits = ("kill", "--signal=KILL", unit)
+    machine.systemctl(*waits)
+    machine.wait_for(lambda: not machine.exists(f"{place}/x"), what="the file to be taken")
+    machine.systemctl("stop", "sab-postprocess.path")
+    machine.systemctl(*waits, status=None)
+
+
 def test_a_stopped_upload_leaves_nothing_half_and_goes_on_later(box: MediaBox) -> None:
     machine = box.machine
     box.configure(('settle = "0s"', 'settle = "0s"\nbandwidth = "256k"'))

@@ -55,6 +55,7 @@ def audit(box: Attack, action: str) -> list[Any]:
 # Leftovers
 
 
+@pytest.mark.soak
 def test_archives_of_a_due_torrent_that_are_named_like_volumes(box: Archives) -> None:
     """They are two archives; the second one has to be on B2 too before the torrent goes."""
     folder = box.box.completed / "tv/Show"
@@ -71,6 +72,7 @@ def test_archives_of_a_due_torrent_that_are_named_like_volumes(box: Archives) ->
     rounds(box, 3)
 
 
+@pytest.mark.soak
 def test_names_of_torrents_lead_nowhere_and_share_nothing(box: Attack) -> None:
     root = box.box.completed / "tv"
     names = ["..", ".", "a/b", "///", ".x.", "../../../evil", "a\\b", "Same", "same"]
@@ -112,6 +114,7 @@ def test_a_leftover_that_changes_or_is_listed_twice(box: Attack) -> None:
     assert not box.listed()
 
 
+@pytest.mark.soak
 def test_volumes_and_members_that_change_keep_the_archive(box: Archives) -> None:
     box.box.write_config(cleanup={"seeding_time": "7d"})
     box.film()
@@ -152,6 +155,7 @@ def test_volumes_and_members_that_change_keep_the_archive(box: Archives) -> None
 # Names that come twice over time
 
 
+@pytest.mark.soak
 def test_after_an_upgrade_in_place_each_promised_file_id_has_its_bytes(box: Attack) -> None:
     root = box.box.completed / "movies"
     link = box.box.movies / "Film/Film.mkv"
@@ -255,6 +259,7 @@ def change(box: Attack, sql: str, *values: object) -> None:
         history.execute(sql, values)
 
 
+@pytest.mark.soak
 def test_no_pause_lasts_for_ever(box: Attack) -> None:
     """As it stands after the clock went back by many years."""
     damaged = box.write(box.box.completed / "bad.zip", b"PK\3\4" + os.urandom(50))

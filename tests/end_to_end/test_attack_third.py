@@ -218,6 +218,7 @@ def test_a_promise_to_upload_what_has_no_category_is_kept(box: Attack) -> None:
     assert not promised or extra in box.contents().values()
 
 
+@pytest.mark.soak
 def test_leftovers_of_two_torrents_of_one_name_are_both_on_b2(box: Attack) -> None:
     """Both belong to downloads/Pack/extra.mkv (tried in vain: none replaces the other)."""
     box.job("categories", status=0)

@@ -12,16 +12,19 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 import zlib
 from itertools import islice
 
 TYPE_CHECKING = False  # typing itself would be a tenth of all that the pass loads
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
 NAME = "upload.index"
-_FORMAT = 3
+_FORMAT = 4
+_LARGEST = (1 << 64) - 1
+"""Marks are stored as 8 bytes each, in this machine's order: they are read with every pass."""
 _TICK_NS = 2_000_000_000
 """A folder that changed so shortly before it was listed may change again within one tick of its
 file system's clock, unseen: it is listed once more."""
@@ -40,8 +43,8 @@ class FolderIndex:
         self,
         facts: dict[str, Any],
         paths: list[bytes],
-        marks: list[int],
-        contents: bytes,
+        marks: Sequence[int],
+        contents: memoryview,
     ) -> None:
         """`facts` is what must still hold for it to be believed, and what was kept for good.
 
@@ -57,7 +60,7 @@ class FolderIndex:
         """Give tree → path → stamp."""
         rows = zip(
             map(os.fsdecode, self._paths),
-            zip(self._marks, map(int, self._contents.split()), strict=True),
+            zip(self._marks, map(int, bytes(self._contents).split()), strict=True),
             strict=True,
         )
         return {
@@ -93,19 +96,22 @@ def read(path: str) -> FolderIndex | None:
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None
-            seal, _, sealed = file.read().partition(b"\n")
-        if seal != _seal(sealed):
+            raw = file.read()
+        sealed = raw.index(b"\n") + 1
+        head = raw.index(b"\n", sealed) + 1
+        view = memoryview(raw)
+        if raw[:sealed] != _seal(view[sealed:]):
             return None
-        head, _, body = sealed.partition(b"\n")
-        paths, marks, contents = body.split(b"\0\0")
-        names = paths.split(b"\0") if paths else []
-        return FolderIndex(json.loads(head), names, [*map(int, marks.split())], contents)
+        facts = json.loads(raw[sealed:head])
+        marks, paths = (head + size for size in facts["sizes"])
+        names = raw[marks:paths].split(b"\0") if marks < paths else []
+        return FolderIndex(facts, names, view[head:marks].cast("Q"), view[paths:])
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def _seal(sealed: bytes) -> bytes:
-    return b"%d %d" % (_FORMAT, zlib.crc32(sealed))
+def _seal(sealed: bytes | memoryview) -> bytes:
+    return b"%d %s %d\n" % (_FORMAT, sys.byteorder.encode(), zlib.crc32(sealed))
 
 
 def write(path: str, facts: Mapping[str, object], trees: Mapping[str, Mapping[str, Stamp]]) -> None:
@@ -115,18 +121,18 @@ def write(path: str, facts: Mapping[str, object], trees: Mapping[str, Mapping[st
     """
     names = [one[len(top) + 1 :] or "." for top, tree in trees.items() for one in tree]
     stamps = [one for tree in trees.values() for one in tree.values()]
-    body = b"\0\0".join(
-        [
-            b"\0".join(map(os.fsencode, names)),
-            b" ".join(b"%d" % one for one, _ in stamps),
-            b" ".join(b"%d" % content for _, content in stamps),
-        ]
+    marks = b"".join(
+        (one if 0 <= one <= _LARGEST else AGAIN[0]).to_bytes(8, sys.byteorder) for one, _ in stamps
     )
-    sizes = [(top, len(tree)) for top, tree in trees.items()]
-    sealed = json.dumps({**facts, "trees": sizes}).encode() + b"\n" + body
+    paths = b"\0".join(map(os.fsencode, names))
+    contents = b" ".join(b"%d" % content for _, content in stamps)
+    counts = [(top, len(tree)) for top, tree in trees.items()]
+    sizes = (len(marks), len(marks) + len(paths))
+    head = json.dumps({**facts, "trees": counts, "sizes": sizes}).encode()
+    sealed = b"%s\n%s%s%s" % (head, marks, paths, contents)
     temporary = f"{path}.tmp"
     with open(temporary, "wb") as file:
-        file.write(_seal(sealed) + b"\n" + sealed)
+        file.write(_seal(sealed) + sealed)
     os.rename(temporary, path)
 
 

@@ -152,13 +152,23 @@ def test_what_is_no_index_is_none(tmp_path: Path, content: bytes) -> None:
     assert folder_index.read(str(path)) is None
 
 
+@pytest.mark.parametrize("mark", [-1, -(1 << 63), 1 << 64])
+def test_a_mark_that_cannot_be_stored_is_none(tmp_path: Path, mark: int) -> None:
+    """A clock before 1970, or an inode number of more than 64 bits: listed each time."""
+    path = str(tmp_path / "index")
+    folder_index.write(path, FACTS, {"/a": {"/a": (mark, 7), "/a/b": ((1 << 64) - 1, 8)}})
+    index = folder_index.read(path)
+    assert index is not None
+    assert index.stamps() == {"/a": {"/a": (0, 7), "/a/b": ((1 << 64) - 1, 8)}}
+
+
 def test_an_index_of_another_format_is_none(tmp_path: Path) -> None:
     """Sealed as it ought to be, it still tells other things than this program knows."""
     first, _, rest = written(tmp_path).partition(b"\n")
-    number = int(first.split()[0])
+    number, order = int(first.split()[0]), first.split()[1]
     path = tmp_path / "index"
     for other in (number, number - 1, number + 1):
-        path.write_bytes(b"%d %d\n" % (other, zlib.crc32(rest)) + rest)
+        path.write_bytes(b"%d %s %d\n" % (other, order, zlib.crc32(rest)) + rest)
         assert (folder_index.read(str(path)) is None) == (other != number)
 
 

@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import time
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mediapipe import alerts, places
@@ -21,6 +21,7 @@ from mediapipe.alerts import Failure, Memory, Message, Owed
 from mediapipe.arguments import UNITS
 from mediapipe.config_load import load
 from mediapipe.errors import ConfigError, MediapipeError, Unavailable, UsageError
+from mediapipe.facts import fact
 from mediapipe.history import copy_history, open_history
 from mediapipe.log import Log
 from mediapipe.owner import become_owner
@@ -47,7 +48,7 @@ _HISTORY = "history.db"
 _JOBS = {f"{unit}.service": job for job, unit in UNITS.items()}
 
 
-@dataclass(frozen=True)
+@fact
 class _Settings:
     state: str
     urls_file: SecretFile

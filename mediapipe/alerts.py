@@ -5,9 +5,10 @@ The same failure once a day, an outage once it has lasted an hour, the end of ei
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Literal
 
+from mediapipe.facts import fact
 from mediapipe.plan import clock, duration
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _RESULTS = {
 }
 
 
-@dataclass(frozen=True)
+@fact
 class Failure:
     """How a unit failed, in systemd's words; empty where that is not known."""
 
@@ -64,7 +65,7 @@ class Failure:
         return _RESULTS.get(self.result, self.result or "how is not known")
 
 
-@dataclass(frozen=True)
+@fact
 class Message:
     """What people are told."""
 
@@ -73,7 +74,7 @@ class Message:
     kind: Kind
 
 
-@dataclass(frozen=True)
+@fact
 class Owed:
     """A message that has not reached everybody; `lines` of the file of URLs, none for all."""
 
@@ -81,7 +82,7 @@ class Owed:
     lines: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@fact
 class Memory:
     """What is remembered of one unit; times in epoch seconds."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +19,7 @@ _LONGEST = 3600.0
 """Seconds that no app is left alone for: such a pause was made while the clock was wrong."""
 
 
-@dataclass(frozen=True)
+@fact
 class AppTally:
     """What was counted of one app's client, over all runs; times in epoch seconds."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-@dataclass(frozen=True)
+@fact
 class Unfinished:
     """A large file that was begun on B2 and not finished: billed, and in no listing of files."""
 

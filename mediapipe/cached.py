@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from mediapipe.adapters import vfs_cache
 from mediapipe.adapters.rc import RemoteControl
 from mediapipe.config_load import load
 from mediapipe.errors import Stopped
+from mediapipe.facts import fact
 from mediapipe.owner import become_owner
 from mediapipe.places import find, state_folder
 from mediapipe.plan import duration, human, shown
@@ -29,7 +30,7 @@ _MOST = 20
 _CLEAR = "\x1b[H\x1b[2J"
 
 
-@dataclass(frozen=True)
+@fact
 class Picture:
     """What is told; of rclone's own lists the fields are rclone's."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from mediapipe.disk.index import look
 from mediapipe.errors import Unavailable
+from mediapipe.facts import fact
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _NOBODY: frozenset[str] = frozenset()
 _WITHOUT_METADATA = frozenset({"metaDL", "forcedMetaDL", "downloadingMetadata"})
 
 
-@dataclass(frozen=True)
+@fact
 class Claims:
     """Who holds what, by the file lists of every listed torrent."""
 

@@ -6,11 +6,11 @@ A killed rclone leaves one: billed, in no listing, and begun anew by the next up
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import audit, layout
 from mediapipe.errors import ConfigError, Unavailable
+from mediapipe.facts import fact
 from mediapipe.plan import clock
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _DAY = 86400.0
 _WEEK = 7 * _DAY
 
 
-@dataclass(frozen=True)
+@fact
 class Cancel:
     """An unfinished large file that was cancelled, for the audit."""
 

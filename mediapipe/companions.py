@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk.index import is_there
+from mediapipe.facts import fact
 from mediapipe.holdings import Candidate, Holding, complete, hold
 from mediapipe.judging import why_keep
 from mediapipe.names import matcher
@@ -42,7 +43,7 @@ _MEDIA = frozenset(_SUFFIXES.split())
 _AFTER_STEM = ".-_ [("
 
 
-@dataclass(frozen=True)
+@fact
 class Beside:
     """A library folder from which links go, or went, with what lies beside them."""
 

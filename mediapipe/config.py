@@ -6,10 +6,11 @@ They are plain dataclasses, so that a pass every two minutes pays for no library
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from mediapipe import places
+from mediapipe.facts import fact
 from mediapipe.units import AbsPath, Seconds, SecretFile, Size
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _seconds = Seconds.parse
 _size = Size.parse
 
 
-@dataclass(frozen=True)
+@fact
 class Paths:
     completed: AbsPath = AbsPath("/var/lib/qBittorrent/completed")
     extracted: AbsPath = AbsPath("/var/lib/qBittorrent/extracted")
@@ -27,7 +28,7 @@ class Paths:
     require_mounts: tuple[AbsPath, ...] = ()
 
 
-@dataclass(frozen=True)
+@fact
 class QbittorrentConfig:
     url: str = "http://127.0.0.1:8080"
     username: str = ""
@@ -37,7 +38,7 @@ class QbittorrentConfig:
     path_map: dict[AbsPath, AbsPath] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@fact
 class Library:
     root: AbsPath
     remote: str
@@ -47,7 +48,7 @@ class Library:
     without_torrent: Literal["keep"] | Seconds = "keep"
 
 
-@dataclass(frozen=True)
+@fact
 class MountConfig:
     vfs_cache_mode: str = "full"
     vfs_cache_max_size: Size = _size("150G")
@@ -63,7 +64,7 @@ class MountConfig:
     extra_args: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@fact
 class RcloneConfig:
     remote: str = "b2:entertainment-netmount"
     binary: str = "rclone"
@@ -74,7 +75,7 @@ class RcloneConfig:
     mount: MountConfig = MountConfig()
 
 
-@dataclass(frozen=True)
+@fact
 class UploadConfig:
     uncategorized_remote: str = "downloads"
     settle: Seconds = _seconds("60s")
@@ -94,13 +95,13 @@ class UploadConfig:
     extra_args: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@fact
 class CleanupCategory:
     seeding_time: Seconds | None = None
     min_ratio: float | None = None
 
 
-@dataclass(frozen=True)
+@fact
 class CleanupConfig:
     seeding_time: Seconds = _seconds("7d")
     orphan_grace: Seconds = _seconds("10m")
@@ -117,7 +118,7 @@ class CleanupConfig:
     categories: dict[str, CleanupCategory] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@fact
 class SabnzbdConfig:
     url: str = "http://127.0.0.1:8080"
     api_key_file: SecretFile = SecretFile("sabnzbd-api-key")
@@ -136,7 +137,7 @@ class SabnzbdConfig:
     arr: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@fact
 class ArrConfig:
     url: str
     api_key_file: SecretFile
@@ -145,14 +146,14 @@ class ArrConfig:
     path_map: dict[AbsPath, AbsPath] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@fact
 class JellyfinConfig:
     url: str = "http://127.0.0.1:8096"
     api_key_file: SecretFile = SecretFile("jellyfin-api-key")
     path_map: dict[AbsPath, AbsPath] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@fact
 class NotifyConfig:
     urls_file: SecretFile = SecretFile("")
 
@@ -171,7 +172,7 @@ def _default_libraries() -> dict[str, Library]:
     }
 
 
-@dataclass(frozen=True)
+@fact
 class Config:
     """The whole configuration, checked."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from mediapipe.facts import fact
 
 GAP = 2.0
 """Seconds between two requests at least: a season that is imported makes a few runs, not dozens."""
@@ -10,7 +12,7 @@ MARGIN = 0.2
 """Seconds after `settle`: a run that came a moment too early would leave the item to the timer."""
 
 
-@dataclass(frozen=True)
+@fact
 class Debounce:
     """What was seen and asked for so far; times are seconds of a clock that only goes forward."""
 

@@ -6,13 +6,14 @@ import contextlib
 import functools
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mediapipe import moving, remains
 from mediapipe.disk.marker import sync_folder
 from mediapipe.errors import ActionFailed, ConfigError, Stale, Unavailable
+from mediapipe.facts import fact
 from mediapipe.plan import human, shown
 from mediapipe.ports import Progress
 from mediapipe.records import Move
@@ -31,7 +32,7 @@ _PATIENCE = 60.0
 """Seconds that an app may take for its import, as far as this run waits for it."""
 
 
-@dataclass(frozen=True)
+@fact
 class MoveJob:
     """A finished job that will be moved."""
 
@@ -59,7 +60,7 @@ class MoveJob:
         return f"move {self.path} ({human(self.size)}) to {self.target}: {self.reason}"
 
 
-@dataclass(frozen=True)
+@fact
 class NotifyArr:
     """An app that will be told where a job lies now."""
 
@@ -77,7 +78,7 @@ class NotifyArr:
         return f"tell {self.app} of {self.path}: {self.reason}"
 
 
-@dataclass(frozen=True)
+@fact
 class RemoveDirectory:
     """A folder of an unfinished job that will be deleted."""
 

@@ -8,13 +8,13 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import building, latch, waiting
 from mediapipe.config_load import load
 from mediapipe.doctor import findings, host, probe, prowlarr, services, settings, units
 from mediapipe.errors import MediapipeError, Unavailable, UsageError
+from mediapipe.facts import fact
 from mediapipe.history import copy_history, open_history
 from mediapipe.log import Log
 from mediapipe.owner import become_owner
@@ -36,7 +36,7 @@ _SYSTEMCTL = 10.0
 """Seconds that systemd may take to tell of its units."""
 
 
-@dataclass(frozen=True)
+@fact
 class _Visit:
     context: Context
     notes: Notes

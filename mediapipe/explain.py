@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import changes, latch, layout, subjects, verdicts
 from mediapipe.claims import Claims, claims_of
 from mediapipe.errors import MediapipeError, Unavailable
 from mediapipe.explanation import AboutTorrent, Explanation
+from mediapipe.facts import fact
 from mediapipe.jobs import cleanup, upload
 from mediapipe.plan import human
 from mediapipe.rules import Rules
@@ -30,7 +31,7 @@ _LOOKED = 100
 _CHANGES = 5
 
 
-@dataclass(frozen=True)
+@fact
 class Contexts:
     """Two copies of the history, which the rehearsals may spoil."""
 

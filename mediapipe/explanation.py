@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import TYPE_CHECKING
 
+from mediapipe.facts import fact
 from mediapipe.plan import duration, human, shown
 from mediapipe.runner import path_json
 
@@ -21,7 +22,7 @@ _SHOWN = 20
 """Files that are told to people; programs are told of all."""
 
 
-@dataclass(frozen=True)
+@fact
 class Verdict:
     """What becomes of something, as the jobs' own plans say."""
 
@@ -35,7 +36,7 @@ class Verdict:
         return f"{self.word}: {self.reason}"
 
 
-@dataclass(frozen=True)
+@fact
 class AboutTorrent:
     """A torrent of the list."""
 
@@ -45,7 +46,7 @@ class AboutTorrent:
     cleanup: tuple[Verdict, ...] = ()
 
 
-@dataclass(frozen=True)
+@fact
 class AboutFile:
     """A file, or where one was."""
 
@@ -74,7 +75,7 @@ class AboutFile:
         return max(self.file.links - len(self.names), 0) if self.file else 0
 
 
-@dataclass(frozen=True)
+@fact
 class Explanation:
     """All that is told of a subject."""
 

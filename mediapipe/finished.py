@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import layout, remains, shapes, spool
 from mediapipe.errors import UsageError
+from mediapipe.facts import fact
 from mediapipe.usenet import COMPLETED, Job
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _FRESH = 60.0
 """Seconds for which what the hook told is waited for: an id of another SABnzbd's never comes."""
 
 
-@dataclass(frozen=True)
+@fact
 class World:
     """Everything that the plan is made from."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
 from mediapipe.disk.index import File, look
+from mediapipe.facts import fact
 from mediapipe.layout import leads_into_mount
 from mediapipe.names import matcher
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _HELD_OPEN = (".nfs", ".fuse_hidden")
 
 
-@dataclass(frozen=True)
+@fact
 class Folders:
     """The folders that deletions may empty, as they were read, and those that never go."""
 

@@ -6,9 +6,9 @@ Prowlarr takes `********` for equal, so its ordinary sync never repairs a stale 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mediapipe.facts import fact
 from mediapipe.plan import clock
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _EVERY = 20 * 3600.0
 """Seconds between two tries: a timer that is due once a day may be early."""
 
 
-@dataclass(frozen=True)
+@fact
 class Trial:
     """How it went when an app was let try one indexer of Prowlarr's."""
 

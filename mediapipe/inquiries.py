@@ -9,12 +9,12 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import writing
 from mediapipe.config_load import load
 from mediapipe.errors import ConfigError, Refused, Unavailable
+from mediapipe.facts import fact
 from mediapipe.places import find, state_folder
 from mediapipe.plan import shown
 
@@ -46,7 +46,7 @@ def config_check(options: Namespace) -> int:
     return 0
 
 
-@dataclass(frozen=True)
+@fact
 class SetLifecycle:
     """A lifecycle rule that was set, for the audit."""
 

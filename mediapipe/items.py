@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.archives import volumes_of
+from mediapipe.facts import fact
 from mediapipe.plan import Kept, human
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mediapipe.disk.index import File
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # a fact has no room for what is reckoned once and kept
 class Item:
     """Something on disk without a valid marker: a library file, or an uncategorized item."""
 
@@ -79,7 +80,7 @@ class Item:
         return path[len(self.path) + 1 :] if inside else os.path.basename(path)
 
 
-@dataclass(frozen=True)
+@fact
 class Upload:
     """Files of an item that will be uploaded as they are, proven and marked."""
 
@@ -110,7 +111,7 @@ class Upload:
         return f"upload {self.path} ({human(self.size)}) to {self.remote}: {self.reason}"
 
 
-@dataclass(frozen=True)
+@fact
 class Extract:
     """An archive of an item that will be extracted, its members uploaded and proven."""
 
@@ -144,7 +145,7 @@ class Extract:
         return f"extract {self.path} ({human(self.size)}) to {self.remote}: {self.reason}"
 
 
-@dataclass(frozen=True)
+@fact
 class World:
     """What `scan` found: pending items, and what could not be looked at."""
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe.errors import CapReached, ConfigError, LoginRefused, RemoteOut, Unavailable
+from mediapipe.facts import fact
 from mediapipe.plan import clock
 from mediapipe.records import Pause
 
@@ -31,7 +31,7 @@ _FIRST, _LONGEST = 120.0, 3600.0
 """Seconds of the pauses after an outage."""
 
 
-@dataclass(frozen=True)
+@fact
 class Backoff:
     """Something that is not asked or tried for a while."""
 

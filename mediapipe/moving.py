@@ -15,6 +15,7 @@ from mediapipe.disk.filling import Filling, Work
 from mediapipe.disk.removal import NOTE, Removal, read_note, remove_all
 from mediapipe.disk.tree import Place, below, is_stuck, scan
 from mediapipe.errors import ActionFailed, Stale
+from mediapipe.facts import fact
 from mediapipe.placing import Placing
 from mediapipe.plan import shown
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 How = Literal["renamed", "reflinked", "copied", "already-there"]
 
 
-@dataclass(frozen=True)
+@fact
 class Stage:
     """How far a move is; told before the step that it names is done."""
 
@@ -39,7 +40,7 @@ class Stage:
     """Number of what is placed: it is known by it even where its source is gone; 0 for copying."""
 
 
-@dataclass(frozen=True)
+@fact
 class Moved:
     """What a move came to."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from mediapipe.facts import fact
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -26,7 +27,7 @@ class Action(Protocol):
 A = TypeVar("A", bound=Action)
 
 
-@dataclass(frozen=True)
+@fact
 class Kept:
     """Something left alone, with the reason as a sentence that says what would change it."""
 
@@ -36,7 +37,7 @@ class Kept:
     """Whether nothing but a change of the thing itself can change this."""
 
 
-@dataclass(frozen=True)
+@fact
 class Plan(Generic[A]):
     """The very plan that `--dry-run` prints and that a run executes.
 

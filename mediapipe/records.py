@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mediapipe.facts import fact
@@ -50,7 +49,7 @@ class Sighting:
     runs: int
 
 
-@dataclass(frozen=True)
+@fact
 class Intent:
     """A deletion that was begun: a request to finish it, never a licence."""
 
@@ -62,7 +61,7 @@ class Intent:
     """Path → for what needs no proof (a piece of a deselected file) its identity, else None."""
 
 
-@dataclass(frozen=True)
+@fact
 class Deeds:
     """Steps that were begun in one go; the audit gets a line after each."""
 
@@ -73,7 +72,7 @@ class Deeds:
     """The lines to come, without their time, in the order of the steps."""
 
 
-@dataclass(frozen=True)
+@fact
 class Tally:
     """How much of something cleanup left where it is; nothing is decided by it."""
 
@@ -85,7 +84,7 @@ class Tally:
     """When the first of it may go, in epoch seconds; None where no time brings that."""
 
 
-@dataclass(frozen=True)
+@fact
 class Wanted:
     """Files of a due torrent that nothing has uploaded; upload takes them, so that it may go."""
 
@@ -106,7 +105,7 @@ class FileList:
     """Path → identity."""
 
 
-@dataclass(frozen=True)
+@fact
 class Pause:
     """Until when (epoch seconds) something is left alone after failures, and why."""
 
@@ -123,7 +122,7 @@ class Pause:
         return self.fingerprint == fingerprint and 0 < self.until - now <= _LONGEST
 
 
-@dataclass(frozen=True)
+@fact
 class Run:
     """How a run of a job ended; times in epoch seconds and seconds, the counts are of actions."""
 
@@ -137,7 +136,7 @@ class Run:
     reason: str | None
 
 
-@dataclass(frozen=True)
+@fact
 class Move:
     """How far a download of SABnzbd's is on its way; each is moved once."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import shapes
 from mediapipe.errors import ActionFailed, Stale
+from mediapipe.facts import fact
 from mediapipe.plan import Kept, duration, human, shown
 from mediapipe.usenet import COMPLETED, FAILED
 
@@ -29,7 +29,7 @@ _STATE, _LARGEST = "SABnzbd_nzo_data", 64 << 20
 """SABnzbd 5 keeps a job in this file, with its id in plain bytes; of which so many are read."""
 
 
-@dataclass(frozen=True)
+@fact
 class Debris:
     """Files that a share keeps under another name because something has them open."""
 
@@ -38,7 +38,7 @@ class Debris:
     """Epoch seconds; 0 where there is none."""
 
 
-@dataclass(frozen=True)
+@fact
 class Left:
     """The folder of an unfinished job; sizes in bytes, times in epoch seconds."""
 

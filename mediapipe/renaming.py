@@ -8,13 +8,13 @@ needs the old one; B2 keeps the hidden version (ADR 9).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import audit, layout
 from mediapipe.disk import marker
 from mediapipe.disk.index import is_empty, look
 from mediapipe.errors import ConfigError, Unavailable
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +119,7 @@ def _is_unmarked(before: str, root: str, context: Context) -> bool:
     return True
 
 
-@dataclass(frozen=True)
+@fact
 class _Gone:
     """Something that went from the old place of a renamed file."""
 

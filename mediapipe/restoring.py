@@ -8,13 +8,13 @@ import functools
 import hashlib
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk import marker
 from mediapipe.disk.index import look, walk
 from mediapipe.errors import ActionFailed, RemoteOut, Stale, Unavailable
+from mediapipe.facts import fact
 from mediapipe.hashing import hash_file
 from mediapipe.names import matcher
 from mediapipe.plan import human
@@ -35,7 +35,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system says that has no hard links."""
 
 
-@dataclass(frozen=True)
+@fact
 class Restore:
     """A file that will be fetched back."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
+from mediapipe.facts import fact
 from mediapipe.names import matcher
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mediapipe.holdings import Candidate
 
 
-@dataclass(frozen=True)
+@fact
 class Rules:
     """What the configuration says about keeping."""
 

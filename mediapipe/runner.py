@@ -12,7 +12,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from mediapipe import audit
@@ -25,6 +25,7 @@ from mediapipe.errors import (
     Unavailable,
     out_of_order,
 )
+from mediapipe.facts import fact
 from mediapipe.history import copy_history, open_history
 from mediapipe.plan import shown
 
@@ -41,7 +42,7 @@ _LOCK_WAIT = 5.0
 """Seconds that a short critical section is waited for (CONTRACT: state/lock)."""
 
 
-@dataclass(frozen=True)
+@fact
 class Result:
     """How one action went; `extra` are fields for the audit that only the doing could tell."""
 
@@ -51,7 +52,7 @@ class Result:
     extra: dict[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@fact
 class Report:
     """How a run went: the text, the JSON object and the exit status all come from here."""
 
@@ -151,7 +152,7 @@ def _action_json(result: Result) -> dict[str, object]:
     }
 
 
-@dataclass(frozen=True)
+@fact
 class Context:
     """What every job of a run is given."""
 

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
@@ -14,6 +14,7 @@ from mediapipe.archives import volumes_of
 from mediapipe.disk import folder_index, marker
 from mediapipe.disk.folder_index import AGAIN, Stamp
 from mediapipe.disk.index import file_from, list_folder, look
+from mediapipe.facts import fact
 from mediapipe.items import Item, World
 from mediapipe.names import matcher
 from mediapipe.plan import Kept
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from mediapipe.records import Wanted
 
 
-@dataclass(frozen=True)
+@fact
 class Memory:
     """What the pass before saw and what of it may be believed; empty where nothing may."""
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from mediapipe.early import Early
 from mediapipe.errors import ConfigError, MediapipeError
+from mediapipe.facts import fact
 from mediapipe.hashing import Hashing, hash_file
 from mediapipe.plan import human, shown
 from mediapipe.ports import Progress, Transfer
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mediapipe.runner import Context
 
 
-@dataclass(frozen=True)
+@fact
 class Load:
     """Files to be brought to one place: name below `base` → file."""
 
@@ -46,7 +47,7 @@ class Load:
     in a library, nothing comes in the place of a file of the same name."""
 
 
-@dataclass(frozen=True)
+@fact
 class Sent:
     """What became of each file: name → the object that proves it, or why none does."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mediapipe.facts import fact
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ DEFAULT = "*"
 _COUNTED = re.compile(r"\.\d{1,3}$")
 
 
-@dataclass(frozen=True)
+@fact
 class Folder:
     """A job's folder as it was looked at; sizes in bytes."""
 
@@ -51,7 +51,7 @@ class Folder:
         return bool(self.source or self.trouble)
 
 
-@dataclass(frozen=True)
+@fact
 class Tree:
     """What a folder holds: path below it → size in bytes, for all but folders and debris."""
 

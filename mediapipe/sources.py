@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import audit, changes
+from mediapipe.facts import fact
 from mediapipe.layout import inside
 from mediapipe.records import Proven
 
@@ -19,7 +20,7 @@ UNKNOWN = -1
 """Size of an object that the audit does not tell."""
 
 
-@dataclass(frozen=True)
+@fact
 class Source:
     """A file as the audit knew it last; sizes in bytes, times in epoch seconds and ns."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import TYPE_CHECKING, Any
 
 from mediapipe import app_tallies, latch, usenet_status
+from mediapipe.facts import fact
 from mediapipe.plan import clock, duration, human, shown
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _WHAT = {
 """Cause of a back-off → in words."""
 
 
-@dataclass(frozen=True)
+@fact
 class Status:
     """All that is told; times in epoch seconds, sizes in bytes."""
 

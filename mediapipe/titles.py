@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from mediapipe.facts import fact
 
-@dataclass(frozen=True)
+
+@fact
 class Title:
     """What a library file holds, as the app tells it: one film, or one or more episodes."""
 
@@ -18,7 +19,7 @@ class Title:
     """Whether the app would look for any of them, once the file is gone."""
 
 
-@dataclass(frozen=True)
+@fact
 class Answer:
     """What an app said of a library file; `trouble` is why it said nothing."""
 

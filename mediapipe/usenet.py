@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 COMPLETED, FAILED = "Completed", "Failed"
 
 
-@dataclass(frozen=True)
+@fact
 class Job:
     """One entry of SABnzbd's history, or one that its hook script told; paths as SABnzbd sees them.
 
@@ -40,7 +41,7 @@ class Job:
         return self.status == FAILED or (self.status == COMPLETED and bool(self.storage))
 
 
-@dataclass(frozen=True)
+@fact
 class Queued:
     """One job that is still being downloaded."""
 

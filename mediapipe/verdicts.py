@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.explanation import Verdict
+from mediapipe.facts import fact
 from mediapipe.judging import why_not_due
 from mediapipe.names import matcher
 from mediapipe.plan import clock, duration
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mediapipe.runner import Report
 
 
-@dataclass(frozen=True)
+@fact
 class Rehearsal:
     """How the next runs would go; None where that could not be told."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mediapipe.config import as_app, as_host
 from mediapipe.errors import ActionFailed, ConfigError, Unavailable
+from mediapipe.facts import fact
 from mediapipe.layout import inside
 from mediapipe.titles import Title
 
@@ -17,7 +17,7 @@ _PAGE, _IMPORTED = 1000, 3
 """Lines of history in one answer, and what it calls an import."""
 
 
-@dataclass(frozen=True)
+@fact
 class _Words:
     """The names of an app's resources and fields."""
 

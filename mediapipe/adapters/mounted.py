@@ -6,12 +6,12 @@ import base64
 import json
 import os
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.adapters import process
 from mediapipe.errors import ActionFailed, Unavailable
+from mediapipe.facts import fact
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ _GRACE = 1.0
 """Seconds for a child to end: it has nothing to bring in order."""
 
 
-@dataclass(frozen=True)
+@fact
 class Found:
     """A file below the mount."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe.errors import ConfigError
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mediapipe.alerts import Message
 
 
-@dataclass(frozen=True)
+@fact
 class Url:
     """A line of the file; it is called by its number and scheme, never by what it says."""
 

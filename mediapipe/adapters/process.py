@@ -10,10 +10,10 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe.errors import ConfigError, Unavailable
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ _RCLONE_KEPT = {
 Child = subprocess.Popen[bytes]
 
 
-@dataclass(frozen=True)
+@fact
 class Ended:
     """How a child ended; `output` is its standard output, `errors` the tail of the other one."""
 

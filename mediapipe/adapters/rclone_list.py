@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mediapipe.adapters import process, rclone_log
 from mediapipe.adapters.rclone_program import ONCE
 from mediapipe.errors import Unavailable
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from mediapipe.adapters.rclone_program import Program
@@ -19,7 +19,7 @@ _PATIENCE = 300.0
 _NO_FOLDER = 3
 
 
-@dataclass(frozen=True)
+@fact
 class Entry:
     """A file, or a folder, which B2 makes of the names alone."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mediapipe.errors import ConfigError, Unavailable
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from mediapipe.adapters.rc import RemoteControl
@@ -16,7 +16,7 @@ _FULL = (3, "full")
 _BLOCK = 512
 
 
-@dataclass(frozen=True)
+@fact
 class Item:
     """A file of which something is in the cache; sizes in bytes."""
 
@@ -26,7 +26,7 @@ class Item:
     size: int
 
 
-@dataclass(frozen=True)
+@fact
 class Cache:
     """The cache as a whole; sizes in bytes."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
-from dataclasses import dataclass
 from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING
 
 from mediapipe.disk.index import list_names
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ _BATCH = 16
 """Folders that one thread reads at a time, so that handing them over costs little beside it."""
 
 
-@dataclass(frozen=True)
+@fact
 class Links:
     """The names found for each inode, and the folders that could not be read."""
 
@@ -35,7 +35,7 @@ class Links:
     unreadable: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@fact
 class _Seen:
     """What some folders had in them."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
+
+from mediapipe.facts import fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +29,7 @@ _NO_INODES = (
 """Beginnings of the names of file systems that make up inode numbers or link counts."""
 
 
-@dataclass(frozen=True)
+@fact
 class Mount:
     """A line of the mount table."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 
 from mediapipe.disk.marker import sync_folder
+from mediapipe.facts import fact
 
 NAME = ".mediapipe-root"
 
 
-@dataclass(frozen=True)
+@fact
 class Root:
     """A configured root as it was found."""
 

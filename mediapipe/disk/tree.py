@@ -6,11 +6,11 @@ import contextlib
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from mediapipe.disk.index import File, Inode, file_from
 from mediapipe.errors import ActionFailed, Stale, Unavailable
+from mediapipe.facts import fact
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Place:
         return os.open(self.parent or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-@dataclass(frozen=True)
+@fact
 class Tree:
     """A folder with all below it, or a single file. Paths are relative; "" is the top itself."""
 

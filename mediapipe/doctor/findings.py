@@ -14,6 +14,7 @@ from mediapipe.errors import (
     MediapipeError,
     Unavailable,
 )
+from mediapipe.facts import fact
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _NOT_OURS = "is it there, and may who runs this look at it?"
 
 
-@dataclass(frozen=True)
+@fact
 class Finding:
     """Something that is wrong, in three sentences."""
 
@@ -33,7 +34,7 @@ class Finding:
     do: str
 
 
-@dataclass(frozen=True)
+@fact
 class Unknown:
     """Something that could not be looked at: neither well nor wrong."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mediapipe.facts import fact
 from mediapipe.plan import Kept, Plan
 from mediapipe.runner import Context, Report, execute, one_by_one
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mediapipe.ports import TorrentClient
 
 
-@dataclass(frozen=True)
+@fact
 class CreateCategory:
     """A category that will be created."""
 

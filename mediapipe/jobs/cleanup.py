@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from mediapipe import abandoned, companions, holdings, imports, layout, unheld, unmonitoring
@@ -11,6 +11,7 @@ from mediapipe.confirming import look_up
 from mediapipe.copies import recognise
 from mediapipe.deletion import Steps, void_markers
 from mediapipe.errors import Unavailable
+from mediapipe.facts import fact
 from mediapipe.folders import Folders, read_folders
 from mediapipe.judging import asked, leftovers, why_keep, why_not_due, why_unproven
 from mediapipe.linking import why_not_linkable, why_not_linked
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from mediapipe.unmonitoring import Apps
 
 
-@dataclass(frozen=True)
+@fact
 class Options:
     """What the command line lifts; proof is never lifted."""
 
@@ -45,7 +46,7 @@ class Options:
     orphans_now: bool = False
 
 
-@dataclass(frozen=True)
+@fact
 class World:
     """Everything that the plan is made from."""
 

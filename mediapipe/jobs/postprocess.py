@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe import delivering, finished, layout, remains, shapes
 from mediapipe.delivering import MoveJob, NotifyArr, RemoveDirectory
 from mediapipe.errors import Unavailable
+from mediapipe.facts import fact
 from mediapipe.plan import Kept, Plan, clock, shown
 from mediapipe.runner import Context, Report, execute
 from mediapipe.usenet import COMPLETED
@@ -36,7 +36,7 @@ _STRANGE_FOR = 600.0
 """Seconds before a folder that no job has is spoken of."""
 
 
-@dataclass(frozen=True)
+@fact
 class Options:
     """What is asked for beyond an ordinary run."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mediapipe.errors import ActionFailed, ConfigError, Unavailable
+from mediapipe.facts import fact
 from mediapipe.indexers import Trial, tried
 from mediapipe.plan import Kept, Plan
 from mediapipe.runner import Context, Report, execute, one_by_one
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mediapipe.apps import App
 
 
-@dataclass(frozen=True)
+@fact
 class Sync:
     """Let a Prowlarr write all of its indexers into its applications, with today's key."""
 
@@ -34,7 +34,7 @@ class Sync:
         return f"{self.kind} of {self.path}: {self.reason}"
 
 
-@dataclass(frozen=True)
+@fact
 class World:
     """What every app says of the one indexer that it tried."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout, sources
 from mediapipe.errors import Unavailable, UsageError
+from mediapipe.facts import fact
 from mediapipe.plan import Kept, Plan, clock, human, shown
 from mediapipe.restoring import Restore, restore_all
 from mediapipe.runner import Context, Report, execute
@@ -26,7 +27,7 @@ _ROOM = 64 << 20
 """Bytes that stay free."""
 
 
-@dataclass(frozen=True)
+@fact
 class Options:
     """What is asked for."""
 
@@ -36,7 +37,7 @@ class Options:
     """Absolute: the folder that it goes to; empty for where it was."""
 
 
-@dataclass(frozen=True)
+@fact
 class World:
     """Everything that the plan is made from."""
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,7 @@ def test_however_often_it_is_killed_one_copy_is_whole(
             while True:
                 told = [json.loads(line) for line in lines(tmp_path / "told")]
                 stages = [Stage(**one) for one in told if "kind" in one]
-                last = vars(stages[-1]) if stages and remembered else None
+                last = asdict(stages[-1]) if stages and remembered else None
                 # a machine that is slow today must still end some day
                 patience = dice.uniform(0.02, usual * 1.2) if killed < 6 else None
                 status = moved(source, target, last, patience)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,7 +127,7 @@ def test_a_configuration_that_is_edited_while_a_pass_looks_is_looked_at_by_the_n
     host.upload()
     # what the next pass reads is what was edited
     config: Config = host.config
-    host.config = type(config)(**{**vars(config), "upload": edited})
+    host.config = replace(config, upload=edited)
     host.later(HOUR)
     assert ("upload", "a.srt", "done") in statuses(host.upload())
 
@@ -185,7 +186,7 @@ def test_a_root_whose_times_prove_nothing_is_never_remembered(
 def test_a_category_folder_that_appears_where_nothing_is_looked_at_is_seen(host: Host) -> None:
     folder = host.downloads / "tv" / "kids"
     categories = {**host.config.categories, "kids": AbsPath(str(folder))}
-    host.config = type(host.config)(**{**vars(host.config), "categories": categories})
+    host.config = replace(host.config, categories=categories)
     settle(host)
     assert facts(host)["absent"] == [str(host.downloads / "books"), str(folder)]
     host.write(folder / "a.mkv")

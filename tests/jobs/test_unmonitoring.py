@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -340,7 +340,7 @@ def test_what_the_client_met_is_counted_over_the_runs(host: Host) -> None:
         (tally,) = app_tallies.read(history)
     assert (tally.app, tally.calls, tally.retries, tally.rebuilds) == ("sonarr", 6, 4, 2)
     assert (tally.trips, tally.open_until, tally.last) == (1, host.now + 60, host.now)
-    json.dumps(vars(tally))
+    json.dumps(asdict(tally))
 
 
 def test_a_marker_whose_item_is_gone_is_no_question_for_the_app(

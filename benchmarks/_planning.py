@@ -6,17 +6,13 @@ Arguments: the configuration, a file with torrents, and how many of them are due
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from mediapipe import layout
 from mediapipe.cli import collect_rarely
-from mediapipe.config_load import load
-from mediapipe.jobs import cleanup
 from mediapipe.ports import RemoteObject, Torrent, TorrentFile
-from mediapipe.rules import Rules
-from mediapipe.runner import Context, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -83,8 +79,14 @@ class Services:
 
 
 def main() -> None:
-    """Plan once."""
+    """Plan once, as the command line does: the rest is loaded when it knows which job it is."""
     collect_rarely()
+    from mediapipe import layout
+    from mediapipe.config_load import load
+    from mediapipe.jobs import cleanup
+    from mediapipe.rules import Rules
+    from mediapipe.runner import Context, opened
+
     path, torrents, due = sys.argv[1:]
     config = load(path)
     services: Any = Services(torrents, int(due))
@@ -103,7 +105,8 @@ def main() -> None:
         plan = cleanup.plan(world, rules, force=True)
     removed = sum(action.kind == "remove-torrent" for action in plan.actions)
     told = {"apart": services.seconds, "asked": services.asked, "removed": removed}
-    print(json.dumps({**told, "actions": len(plan.actions)}))
+    print(json.dumps({**told, "actions": len(plan.actions)}), flush=True)
+    os._exit(0)  # the plan is finished: what is left would only be freed
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Claims:
     paths: Mapping[str, frozenset[str]]
     inodes: Mapping[Inode, frozenset[str]]
     seen: Mapping[str, File] = field(default_factory=dict)
-    """Path → file, of what is there and was looked at for these claims."""
+    """Path → file, of what is there and was looked at for these claims alone."""
     below: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Folder → hashes of torrents that hold whatever lies below it: one of their files is not found
     there, and may be there under a name that looks alike."""
@@ -63,7 +63,7 @@ class Lister(Protocol):
 
 
 def claims_of(
-    torrents: Iterable[Torrent], lister: Lister, seen: Mapping[str, File] = MappingProxyType({})
+    torrents: Iterable[Torrent], lister: Lister, seen: Mapping[str, Inode] = MappingProxyType({})
 ) -> Claims:
     """Read the file list of every torrent. Raises Unavailable where one is not to be had.
 
@@ -89,16 +89,9 @@ def claims_of(
         for one in listed:
             path = os.path.normpath(one.path)
             paths[path] = paths[path] | own if path in paths else own
-            there = seen.get(path) or looked.get(path)
-            if there is None:
-                try:
-                    there = look(path)
-                except OSError:  # it is not found either
-                    there = None
-            if there is not None:
+            inode = seen.get(path) or _inode(path, looked)
+            if inode is not None:
                 found = True
-                looked[path] = there
-                inode = there.inode
                 inodes[inode] = inodes[inode] | own if inode in inodes else own
             elif one.wanted and one.progress == 1:
                 home = _home(path, torrent.save_path)
@@ -112,6 +105,20 @@ def claims_of(
                 "[qbittorrent.path_map] right?"
             )
     return Claims(files, paths, inodes, looked, below, beside, blind)
+
+
+def _inode(path: str, looked: dict[str, File]) -> Inode | None:
+    """Look at a file, once; None where it is not found."""
+    there = looked.get(path)
+    if there is None:
+        try:
+            there = look(path)
+        except OSError:
+            return None
+        if there is None:
+            return None
+        looked[path] = there
+    return there.inode
 
 
 def _home(path: str, save_path: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import re
@@ -121,7 +120,7 @@ def _scalar(hint: Any, origin: Any, arguments: tuple[Any, ...], value: object) -
     if origin is Literal:
         if value not in arguments:
             words = ", ".join(repr(word) for word in arguments)
-            near = difflib.get_close_matches(str(value), [str(word) for word in arguments], 1)
+            near = _nearest(str(value), [str(word) for word in arguments])
             raise ValueError(f"{value!r} is none of {words}{_did_you_mean(near)}")
         return value
     if isinstance(value, str) and "\0" in value:
@@ -258,9 +257,15 @@ def _join(where: str, key: str) -> str:
 
 
 def _unknown(where: str, key: str, known: typing.Iterable[str], what: str = "key") -> str:
-    near = difflib.get_close_matches(key, list(known), 1)
+    near = _nearest(key, list(known))
     prefix = where[: -len(key)] if what == "key" and where.endswith(key) else ""
     return f"{where}: unknown {what}{_did_you_mean([prefix + name for name in near])}"
+
+
+def _nearest(word: str, known: list[str]) -> list[str]:
+    import difflib  # for mistakes alone
+
+    return difflib.get_close_matches(word, known, 1)
 
 
 def _did_you_mean(near: list[str]) -> str:

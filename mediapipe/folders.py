@@ -86,7 +86,7 @@ class _Reading:
             self.absent.add(item)
         beside = around.marker(item)
         # ours, or an empty one, may go with its item
-        if beside and (beside[0].size == 0 or beside[1] is not None):
+        if beside and (beside[0].size == 0 or marker.is_ours(beside[1])):
             self.markers[item] = beside[0]
 
 

@@ -17,7 +17,7 @@ from mediapipe.plan import shown
 from mediapipe.proofs import marked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mediapipe.claims import Claims
     from mediapipe.config import Config
@@ -205,21 +205,21 @@ def hold(
 
 
 def orphan_items(
-    config: Config, claims: Claims, unreadable: list[str]
+    config: Config, claims: Claims, downloads: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
-    """Give (path, category) of the entries below completed that no listed torrent holds.
+    """Give those of the downloads that no listed torrent holds; `downloads` are (path, category).
 
-    An entry of which a torrent holds any part, by path or by inode, is no orphan; nor is one that
-    is unfinished.
+    An entry of which a torrent holds any part, by path or by inode, is no orphan.
     """
     held = set(map(layout.item_finder(config), claims.paths))
-    for path, category in entries(config, unreadable):
-        if path not in held:
-            yield path, category
+    return ((path, category) for path, category in downloads if path not in held)
 
 
 def entries(config: Config, unreadable: list[str]) -> Iterator[tuple[str, str]]:
-    """Give (path, category) of every download: the entries of completed and category folders."""
+    """Give (path, category) of every download: the entries of completed and category folders.
+
+    What is unfinished is none.
+    """
     ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
     reserved = layout.reserved(config)
     folders = {
@@ -265,10 +265,10 @@ def complete(
             return replace(holding, claimants=claims.of(path, None))
         names = links.names.get(file.inode, ()) if file.links > 1 else (path,)
         why = trouble or _why_miscounted(file, names, links)
-        known: list[Proof] = []
-        for proof in (*rows.get(file.identity, ()), *marked(file, names, around)):
-            if proof not in known and _is_below(proof, prefix):
-                known.append(proof)
+        known = [proof for proof in rows.get(file.identity, ()) if _is_below(proof, prefix)]
+        if not known:  # a marker says the same, and is read by the thousand for it
+            found = (one for one in marked(file, names, around) if _is_below(one, prefix))
+            known = list(dict.fromkeys(found))
         known.sort(key=lambda proof: proof.place)
         every = tuple(sorted({path, *names}))
         # all its fields: thousands of these are made, and `replace` takes three times as long

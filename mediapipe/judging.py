@@ -202,8 +202,8 @@ def why_unproven(candidate: Candidate, objects: Mapping[str, RemoteObject], rule
     for holding in candidate.holdings:
         if holding.file is None or not holding.proofs:
             continue
-        if not confirmed(holding, objects, rules):
-            reasons = [why_other(proof, holding, objects, rules) for proof in holding.proofs]
+        reasons = [why_other(proof, holding, objects, rules) for proof in holding.proofs]
+        if all(reasons):
             return f"{_name(holding.path)}: {'; '.join(reasons)}; it is uploaded again"
     return ""
 
@@ -214,10 +214,12 @@ def confirmed(
     """Give the objects of a proof that the remote confirms now, or nothing."""
     for proof in holding.proofs:
         if not why_other(proof, holding, objects, rules):
-            ids = [objects[remote_name(one, rules)].file_id for one in proof.objects]
             return tuple(
-                Proven(one.remote, one.size, one.sha1, file_id, one.readback)
-                for one, file_id in zip(proof.objects, ids, strict=True)
+                [
+                    Proven(one.remote, one.size, one.sha1, there.file_id, one.readback)
+                    for one in proof.objects
+                    for there in (objects[remote_name(one, rules)],)
+                ]
             )
     return ()
 

@@ -6,6 +6,8 @@ A list that is remembered may only ever make more be held, never less (ADR 0011)
 from __future__ import annotations
 
 import json
+import os
+import stat
 from typing import TYPE_CHECKING
 
 from mediapipe.disk.index import look
@@ -15,7 +17,7 @@ from mediapipe.records import FileList
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
-    from mediapipe.disk.index import File, Identity
+    from mediapipe.disk.index import File, Identity, Inode
     from mediapipe.history import History
     from mediapipe.ports import Torrent, TorrentClient
 
@@ -28,7 +30,7 @@ class Lists:
         self._client, self._history, self._anew = client, history, anew
         self._known = history.file_lists()
         self._new: dict[str, FileList] = {}
-        self.seen: dict[str, File] = {}
+        self.seen: dict[str, Inode] = {}
         """Path → file, of all that was looked at to believe a list."""
 
     def files(self, torrent: Torrent) -> tuple[TorrentFile, ...]:
@@ -55,10 +57,15 @@ class Lists:
                 self._history.remember_file_lists(self._new)
 
     def _lies_there(self, path: str, identity: Identity) -> bool:
-        file = _seen(path)
-        if file is None or file.identity != identity:
+        try:
+            found = os.lstat(path)
+        except (OSError, ValueError):
             return False
-        self.seen[path] = file
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        if (found.st_ino, found.st_size, found.st_mtime_ns) != identity:
+            return False
+        self.seen[path] = (found.st_dev, found.st_ino)
         return True
 
 

@@ -6,7 +6,6 @@ event at debug level, and must not pay for a library to drop it.
 
 from __future__ import annotations
 
-import socket
 import struct
 import sys
 from typing import Any
@@ -75,6 +74,8 @@ class Log:
         }
         payload = b"".join(_field(key, value) for key, value in fields.items())
         try:
+            import socket
+
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
                 journal.sendto(payload, _JOURNAL)
         except OSError:  # too large, or journald restarts: standard error reaches it all the same

@@ -19,8 +19,7 @@ def marked(file: File, names: Iterable[str], around: Surroundings) -> Iterator[P
     """Give what the markers beside the file's names, and of the items they lie in, say of it."""
     for name in names:
         for item in around.items(name):
-            beside = around.marker(item)
-            found = beside and beside[1]
+            found = around.said(item)
             if not found:
                 continue
             own = os.path.basename(name) if item == name else name[len(item) + 1 :]

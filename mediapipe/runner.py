@@ -6,7 +6,6 @@ of the history and takes no lock.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import fcntl
 import os
@@ -126,18 +125,13 @@ class Report:
 def path_json(path: str) -> dict[str, object]:
     r"""Give a path for JSON: stray bytes stand as `\udcXX` escapes, with `path_b64` added."""
     fields: dict[str, object] = {"path": path}
-    raw = os.fsencode(path)
-    if not _is_utf8(raw):
-        fields["path_b64"] = base64.b64encode(raw).decode()
-    return fields
-
-
-def _is_utf8(raw: bytes) -> bool:
     try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        path.encode()
+    except UnicodeEncodeError:
+        import base64
+
+        fields["path_b64"] = base64.b64encode(os.fsencode(path)).decode()
+    return fields
 
 
 def _action_json(result: Result) -> dict[str, object]:

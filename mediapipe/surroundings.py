@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mediapipe.config import Config
     from mediapipe.disk.index import File, Names
+    from mediapipe.disk.marker import Marker
 
 
 class Surroundings:
@@ -32,7 +33,8 @@ class Surroundings:
         self._links: dict[tuple[str, str], bool] = {}
         self._names: dict[str, AbstractSet[str] | None] = {}
         self._listings: dict[str, Names | OSError] = {}
-        self._markers: dict[str, tuple[File, marker.Marker | None] | None] = {}
+        self._markers: dict[str, tuple[File, bytes] | None] = {}
+        self._said: dict[str, Marker | None] = {}
         self._libraries = [
             (layout.address(config.rclone.remote, library.remote) + "/", str(library.root))
             for library in config.libraries.values()
@@ -66,8 +68,8 @@ class Surroundings:
         names = self.names(folder)
         return name not in names if names is not None else is_gone(path)
 
-    def marker(self, item: str) -> tuple[File, marker.Marker | None] | None:
-        """Give the marker of an item as a file, and what it says: None where it is a mere claim.
+    def marker(self, item: str) -> tuple[File, bytes] | None:
+        """Give the marker of an item as a file, and its bytes, which may be a mere claim.
 
         None in place of both where there is none, or where it cannot be read.
         """
@@ -77,11 +79,18 @@ class Surroundings:
         found = None
         try:
             if not self.is_absent(path):
-                found = marker.read_file(path)
+                found = marker.read_bytes(path)
         except OSError:  # it is there, and says nothing: a mere claim at best
             found = None
         self._markers[item] = found
         return found
+
+    def said(self, item: str) -> Marker | None:
+        """Give what the marker of an item says; None where it is a mere claim, or there is none."""
+        if item not in self._said:
+            found = self.marker(item)
+            self._said[item] = found and marker.parse(found[1])
+        return self._said[item]
 
     def items(self, name: str) -> Iterable[str]:
         """Give a name and the item that it lies in, each once."""

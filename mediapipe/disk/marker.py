@@ -26,6 +26,7 @@ _CHARACTER_MAX = 4
 _MARKER_MAX = 64 << 20
 """Bytes: far above any marker that we write; more is not read into memory."""
 _DECODER = json.JSONDecoder()
+_BEGINNING, _END = b'{"version": %d, "item": "' % VERSION, b"}]}\n"
 _FOREIGN_MAX = 4096
 """Bytes: what is larger and no marker of ours is somebody's data, never to be replaced."""
 
@@ -103,12 +104,15 @@ def read(path: str) -> Marker | None:
 
     Raises OSError where it could not be read.
     """
-    found = read_file(path)
-    return found and found[1]
+    found = read_bytes(path)
+    return found and parse(found[1])
 
 
-def read_file(path: str) -> tuple[File, Marker | None] | None:
-    """Read a marker as `read` does, and give the file itself too."""
+def read_bytes(path: str) -> tuple[File, bytes] | None:
+    """Read what stands in a marker's place, and give the file itself too; None where there is none.
+
+    Raises OSError where it could not be read. Nothing is read of what is too large for a marker.
+    """
     try:
         # a fifo or a link in a marker's place must neither hang nor lead elsewhere
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
@@ -122,10 +126,16 @@ def read_file(path: str) -> tuple[File, Marker | None] | None:
         raw = b"" if found.st_size > _MARKER_MAX else os.read(descriptor, found.st_size)
     finally:
         os.close(descriptor)
-    return file_from(path, found), _parse(raw)
+    return file_from(path, found), raw
 
 
-def _parse(raw: bytes) -> Marker | None:
+def is_ours(raw: bytes) -> bool:
+    """Whether bytes are a marker: as `write` begins and ends each, or else by all they say."""
+    return (raw.startswith(_BEGINNING) and raw.endswith(_END)) or parse(raw) is not None
+
+
+def parse(raw: bytes) -> Marker | None:
+    """Give what the bytes of a marker say; None where they are none of ours."""
     try:
         text = raw.decode()
         data, end = _DECODER.raw_decode(text)

@@ -25,9 +25,8 @@ from mediapipe.step import Delete
 from mediapipe.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from mediapipe.claims import Claims
     from mediapipe.companions import Beside
     from mediapipe.holdings import Candidate
     from mediapipe.linking import Ends
@@ -134,7 +133,8 @@ def scan(
     begun = holdings.begun(history, {torrent.hash for torrent in torrents}, config)
     unreadable: list[str] = []
     likely = {f"{torrent.save_path}/{torrent.name}" for torrent in torrents}
-    strays = any(path not in likely for path, _ in holdings.entries(config, unreadable))
+    downloads = tuple(holdings.entries(config, unreadable))
+    strays = any(path not in likely for path, _ in downloads)
     markers, waiting = abandoned.find(context)
     kept += waiting
     left = companions.remembered(history)
@@ -155,10 +155,13 @@ def scan(
     found = [
         *(holdings.of_intent(intent, around) for intent in begun),
         *(holdings.of_torrent(one, claims, around, seeded[one.hash]) for one in due),
-        *_orphans(context, claims, around, options, first_look=first_look),
+        *_orphans(
+            holdings.orphan_items(config, claims, downloads),
+            context, around, options, first_look=first_look,
+        ),
         *alone,
         *markers,
-    ]
+    ]  # fmt: skip
     candidates = recognise(
         holdings.complete(found, claims, around, history), claims, rules, context
     )
@@ -179,13 +182,17 @@ def scan(
 
 
 def _orphans(
-    context: Context, claims: Claims, around: Surroundings, options: Options, *, first_look: bool
+    items: Iterable[tuple[str, str]],
+    context: Context,
+    around: Surroundings,
+    options: Options,
+    *,
+    first_look: bool,
 ) -> Iterator[Candidate]:
     """Give the downloads that no torrent holds, each with the reason if it must wait."""
-    config, now = context.config, context.now
-    found = dict(holdings.orphan_items(config, claims, []))
+    now, wait = context.now, context.config.cleanup.orphan_grace
+    found = dict(items)
     sightings = context.history.sight("orphan", found, now)
-    wait = config.cleanup.orphan_grace
     for path, category in found.items():
         seen = sightings[path]
         ripe = options.orphans_now or wait == 0 or (seen.runs > 1 and now - seen.first >= wait)

@@ -107,7 +107,3 @@ def main() -> None:
     told = {"apart": services.seconds, "asked": services.asked, "removed": removed}
     print(json.dumps({**told, "actions": len(plan.actions)}), flush=True)
     os._exit(0)  # the plan is finished: what is left would only be freed
-
-
-if __name__ == "__main__":
-    main()

@@ -87,7 +87,7 @@ def claims_of(
         found = False
         own = frozenset((torrent.hash,))  # one for all files: most are held by one torrent alone
         for one in listed:
-            path = os.path.normpath(one.path)
+            path = _straight(one.path)
             paths[path] = paths[path] | own if path in paths else own
             inode = seen.get(path) or _inode(path, looked)
             if inode is not None:
@@ -105,6 +105,12 @@ def claims_of(
                 "[qbittorrent.path_map] right?"
             )
     return Claims(files, paths, inodes, looked, below, beside, blind)
+
+
+def _straight(path: str) -> str:
+    """Give a path without detours; few have one."""
+    plain = "//" not in path and "/." not in path and path[-1:] != "/"
+    return path if plain else os.path.normpath(path)
 
 
 def _inode(path: str, looked: dict[str, File]) -> Inode | None:

@@ -120,7 +120,7 @@ def read(
         for folder in sorted(levels[depth], reverse=True):
             own = frozenset(links.get(folder, ()))
             found[folder] = unit = _read(folder, own, names, around, reserved)
-            parent = os.path.dirname(folder)
+            parent = folder[: folder.rfind("/")]
             if not unit.alive and parent not in reserved:
                 levels[depth - 1].add(parent)
     for path in left - unsure:
@@ -173,7 +173,7 @@ def _homes(names: Iterable[str], around: Surroundings) -> dict[str, str]:
     found: dict[str, str] = {}
     homes: dict[str, str] = {}
     for name in names:
-        folder = os.path.dirname(name)
+        folder = name[: name.rfind("/")]
         if folder not in homes:
             home = folder
             while around.names(home) is None and not os.path.isdir(home):

@@ -79,13 +79,9 @@ def _may_have_copies(candidate: Candidate, rules: Rules) -> bool:
 
 def _is_lonely(holding: Holding, rules: Rules) -> bool:
     """Whether a file that may go has no name in a library."""
-    return (
-        holding.file is not None
-        and holding.file.size > 0
-        and holding.finished
-        and not holding.trouble
-        and not any(rules.library_holding(name) for name in holding.names)
-    )
+    if holding.file is None or not holding.file.size or not holding.finished or holding.trouble:
+        return False
+    return all(rules.library_holding(name) is None for name in holding.names)
 
 
 def _with_copies(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from mediapipe.ports import RemoteObject, Torrent
     from mediapipe.records import Proven
     from mediapipe.rules import Rules
+
+_NOTHING: frozenset[str] = frozenset()
 
 
 def void_markers(
@@ -194,10 +195,12 @@ class Steps:
             target = ""
             if library is not None and library[1].after_delete == "symlink":
                 kind, target = "symlink", target_of(holding, self._objects, self._rules)
-            own = (one for one in holding.copies if one.path == name)
-            named = next(own, None) or renamed(file, name)
-            yield self._step(kind, name, proven, candidate, file=named,
-                             proof=found, claimants=holding.claimants, target=target)  # fmt: skip
+            named = renamed(file, name)
+            for copy in holding.copies:
+                named = copy if copy.path == name else named
+            # by place: this is asked for thousands of times
+            yield Delete(kind, name, proven, candidate.key, candidate.name, None, named, found,
+                         False, holding.claimants, candidate.intent, _NOTHING, target)  # fmt: skip
 
     def _remains(self, candidate: Candidate, names: Iterable[str]) -> list[Delete]:
         """Give what goes last: the markers whose item is gone by then, and the folders."""
@@ -216,8 +219,9 @@ class Steps:
         for item, found in marked.items():
             if found.path not in self._gone and self._goes(item):
                 self._gone.add(found.path)
-                yield self._step("delete-marker", found.path, f"{os.path.basename(item)} goes",
-                                 candidate, file=found)  # fmt: skip
+                yield Delete("delete-marker", found.path, f"{item[item.rfind('/') + 1 :]} goes",
+                             candidate.key, candidate.name, None, found, (), False, _NOTHING,
+                             candidate.intent)  # fmt: skip
 
     def _goes(self, item: str) -> bool:
         """Whether nothing is left of an item: its file goes, or its folder."""

@@ -14,20 +14,16 @@ from mediapipe.file_lists import FileLists
 from mediapipe.moves import Moves
 from mediapipe.records import Intent, Pause, Proof, Proven, Wanted
 from mediapipe.runs import storable
-from mediapipe.sightings import Sightings
+from mediapipe.seeding import SeedingRecord
 from mediapipe.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from mediapipe.disk.index import Identity
-    from mediapipe.ports import Torrent
-
-_MAX_STEP = 1800
-"""Seconds that a pause can add to a seeding time: a box off for a week has not seeded for one."""
 
 
-class History(Sightings, FileLists, DeedsUnderWay, Tallies, Moves):
+class History(SeedingRecord, FileLists, DeedsUnderWay, Tallies, Moves):
     """The open database. Every write is committed, durably, before the method returns."""
 
     # proofs
@@ -45,23 +41,28 @@ class History(Sightings, FileLists, DeedsUnderWay, Tallies, Moves):
         """
         wanted = {(_fit(one[0]), one[1], _fit(one[2])): one for one in identities}
         rows = self._db.execute(
-            "SELECT inode, proofs.size, mtime_ns, proofs.id, place, remote, objects.size, sha1,"
-            " file_id, readback FROM json_each(?) AS one CROSS JOIN proofs ON inode = one.value"
+            "SELECT inode, proofs.size, mtime_ns, proofs.id, place, nullif(remote, place),"
+            " objects.size, sha1, file_id, readback"
+            " FROM json_each(?) AS one CROSS JOIN proofs ON inode = one.value"
             " CROSS JOIN objects ON proof = proofs.id ORDER BY proven_at DESC, proofs.id, remote",
             (json.dumps(sorted({key[0] for key in wanted})),),  # in the order of the index
         )
-        found: dict[Identity, dict[int, tuple[str, list[Proven]]]] = {}
-        for inode, size, mtime_ns, number, place, remote, length, sha1, file_id, readback in rows:
-            if (inode, size, mtime_ns) not in wanted:
+        proofs: list[tuple[Identity, str, list[Proven]]] = []
+        last, where = None, ""
+        for inode, size, mtime_ns, number, place, other, length, sha1, file_id, readback in rows:
+            identity = wanted.get((inode, size, mtime_ns))
+            if identity is None:
                 continue  # the inode was another file once
-            proofs = found.setdefault(wanted[inode, size, mtime_ns], {})
-            where, objects = proofs.get(number) or proofs.setdefault(number, (_text(place), []))
-            name = where if remote == place else _text(remote)
-            objects.append(Proven(name, length, sha1, *(() if bare else (file_id, bool(readback)))))
-        return {
-            identity: tuple(Proof(place, tuple(objects)) for place, objects in proofs.values())
-            for identity, proofs in found.items()
-        }
+            if number != last:
+                last, where = number, _text(place)
+                proofs.append((identity, where, []))
+            name = _text(other) if other else where
+            told = () if bare else (file_id, bool(readback))
+            proofs[-1][2].append(Proven(name, length, sha1, *told))
+        found: dict[Identity, tuple[Proof, ...]] = {}
+        for identity, place, members in proofs:
+            found[identity] = (*found.get(identity, ()), Proof(place, tuple(members)))
+        return found
 
     def prove(self, identity: Identity, proof: Proof, now: float) -> None:
         """Remember a proof; call it inside `together`, so that it is written whole."""
@@ -131,41 +132,7 @@ class History(Sightings, FileLists, DeedsUnderWay, Tallies, Moves):
         """Whether a proof of another file needs this object too."""
         return bool(self.sha1s_of_others(remote, identity))
 
-    # torrents
-
-    def known_torrents(self) -> frozenset[str]:
-        """Give the hashes of all torrents that were listed and not removed by us."""
-        return frozenset(row[0] for row in self._db.execute("SELECT hash FROM torrents"))
-
-    def seed(self, torrents: Iterable[Torrent], now: float) -> None:
-        """Add to the seeding record of each listed torrent that is complete.
-
-        A pause adds its length, but at most half an hour, and nothing when the clock went back
-        (DESIGN: qBittorrent's own count stands still for an idle torrent). One that was removed
-        and added again begins anew.
-        """
-        before = self._db.execute("SELECT hash, seeded, last, added FROM torrents")
-        known = {row[0]: (float(row[1]), row[2], int(row[3])) for row in before}
-        rows = []
-        for one in torrents:
-            seeded, last, added = known.get(one.hash, (0.0, None, one.added_on))
-            if added != one.added_on:
-                seeded, last = 0.0, None
-            if one.complete and last is not None:
-                seeded += max(0.0, min(now - last, _MAX_STEP))
-            row = (one.hash, json.dumps(one.name), seeded, now if one.complete else None)
-            rows.append((*row, one.added_on))
-        with self.together():
-            self._db.executemany("INSERT OR REPLACE INTO torrents VALUES (?, ?, ?, ?, ?)", rows)
-
-    def seeded(self) -> dict[str, float]:
-        """Give hash → seconds of our own seeding record."""
-        return {row[0]: row[1] for row in self._db.execute("SELECT hash, seeded FROM torrents")}
-
-    def forget_torrents(self, hashes: Iterable[str]) -> None:
-        """Forget torrents: removed by us, or the present list was accepted as the new base."""
-        with self.together():
-            self._db.executemany("DELETE FROM torrents WHERE hash = ?", [(one,) for one in hashes])
+    # what was done
 
     def last(self, event: str) -> float | None:
         """Give when something was last done, in epoch seconds, or None where it never was."""

@@ -14,7 +14,7 @@ from mediapipe.disk.mounts import mounts, why_inodes_untrusted
 from mediapipe.facts import fact
 from mediapipe.names import matcher
 from mediapipe.plan import shown
-from mediapipe.proofs import marked
+from mediapipe.proofs import is_below, marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -256,7 +256,7 @@ def complete(
     sound = [one.path for candidate in candidates for one in candidate.holdings if not one.trouble]
     places = [proof.place for proofs in rows.values() for proof in proofs]
     likely = [*(path[: path.rfind("/")] for path in sound), *around.likely_folders(places)]
-    links = find_links(roots, files, likely, around.listing)
+    links = find_links(roots, files, likely, around.listing, around.inode)
     prefix = layout.address(config.rclone.remote, "")
 
     def finished(holding: Holding) -> Holding:
@@ -265,9 +265,9 @@ def complete(
             return replace(holding, claimants=claims.of(path, None))
         names = links.names.get(file.inode, ()) if file.links > 1 else (path,)
         why = trouble or _why_miscounted(file, names, links)
-        known = [proof for proof in rows.get(file.identity, ()) if _is_below(proof, prefix)]
+        known = [proof for proof in rows.get(file.identity, ()) if is_below(proof, prefix)]
         if not known:  # a marker says the same, and is read by the thousand for it
-            found = (one for one in marked(file, names, around) if _is_below(one, prefix))
+            found = (one for one in marked(file, names, around) if is_below(one, prefix))
             known = list(dict.fromkeys(found))
         known.sort(key=lambda proof: proof.place)
         every = tuple(sorted({path, *names}))
@@ -276,9 +276,9 @@ def complete(
                        tuple(known), claims.of(path, file), holding.copies)  # fmt: skip
 
     return tuple(
-        replace(candidate, holdings=tuple([finished(one) for one in candidate.holdings]))
-        for candidate in candidates
-    )
+        Candidate(one.key, one.name, one.torrent, one.category, tuple(map(finished, one.holdings)),
+                  one.intent, one.seeded, one.grace, one.kind) for one in candidates
+    )  # fmt: skip
 
 
 def _why_miscounted(file: File, names: Sequence[str], links: Links) -> str:
@@ -291,8 +291,3 @@ def _why_miscounted(file: File, names: Sequence[str], links: Links) -> str:
             f"one cannot look: {shown(links.unreadable[0])}"
         )
     return ""
-
-
-def _is_below(proof: Proof, prefix: str) -> bool:
-    """Whether a proof names objects, and all of them are on the remote of today."""
-    return bool(proof.objects) and all(one.remote.startswith(prefix) for one in proof.objects)

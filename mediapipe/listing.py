@@ -5,9 +5,9 @@ A list that is remembered may only ever make more be held, never less (ADR 0011)
 
 from __future__ import annotations
 
-import json
 import os
 import stat
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING
 
 from mediapipe.disk.index import look
@@ -71,7 +71,7 @@ class Lists:
 
 def _stamp(torrent: Torrent) -> str:
     """Give what changes when a torrent is moved, added again, or wants other files."""
-    return json.dumps([torrent.save_path, torrent.size, torrent.added_on])
+    return f"[{encode_basestring_ascii(torrent.save_path)}, {torrent.size}, {torrent.added_on}]"
 
 
 def _as_on_disk(listed: Sequence[TorrentFile]) -> dict[str, Identity]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Generic, Protocol, TypeVar
 
@@ -85,7 +86,12 @@ def duration(seconds: float) -> str:
 
 def clock(moment: float) -> str:
     """Give an epoch time in seconds as local weekday and time: "Fri 20 Nov 14:00"."""
-    return time.strftime("%a %d %b %H:%M", time.localtime(moment))
+    return _minute(moment // 60)
+
+
+@functools.lru_cache(1024)
+def _minute(number: float) -> str:
+    return time.strftime("%a %d %b %H:%M", time.localtime(number * 60))
 
 
 def shown(path: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +144,8 @@ def notify(message: str) -> None:
     if address.startswith("@"):
         address = "\0" + address[1:]
     try:
+        import socket
+
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
             channel.sendto(message.encode(errors="backslashreplace"), address)
     except OSError:

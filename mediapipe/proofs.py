@@ -34,3 +34,11 @@ def proof_of(found: marker.Marker, entry: marker.Entry, item: str) -> Proof:
         return Proof(entry.remote, (Proven(entry.remote, entry.size, entry.sha1),))
     members = [Proven(one.remote, one.size, one.sha1) for one in found.objects(entry)]
     return Proof(item, tuple(members))
+
+
+def is_below(proof: Proof, prefix: str) -> bool:
+    """Whether a proof names objects, and all of them are on the remote of today."""
+    for one in proof.objects:
+        if not one.remote.startswith(prefix):
+            return False
+    return bool(proof.objects)

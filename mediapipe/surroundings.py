@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from mediapipe.config import Config
-    from mediapipe.disk.index import File, Names
+    from mediapipe.disk.index import File, Inode, Names
     from mediapipe.disk.marker import Marker
 
 
@@ -31,6 +31,7 @@ class Surroundings:
         self._bases = layout.download_folders(config)
         self._elsewhere: dict[tuple[str, str], str] = {}
         self._links: dict[tuple[str, str], bool] = {}
+        self._inodes: dict[str, Inode] = {}
         self._names: dict[str, AbstractSet[str] | None] = {}
         self._listings: dict[str, Names | OSError] = {}
         self._markers: dict[str, tuple[File, bytes] | None] = {}
@@ -55,18 +56,20 @@ class Surroundings:
 
     def names(self, folder: str) -> AbstractSet[str] | None:
         """Give the names in a folder; None where it cannot be read, or is not there."""
-        if folder not in self._names:
+        found = self._names.get(folder)
+        if found is None and folder not in self._names:
             try:
-                self._names[folder] = self.listing(folder).numbers.keys()
+                found = self.listing(folder).numbers.keys()
             except OSError:
-                self._names[folder] = None
-        return self._names[folder]
+                found = None
+            self._names[folder] = found
+        return found
 
     def is_absent(self, path: str) -> bool:
         """Whether nothing has this name."""
-        folder, _, name = path.rpartition("/")
-        names = self.names(folder)
-        return name not in names if names is not None else is_gone(path)
+        slash = path.rfind("/")
+        names = self.names(path[:slash])
+        return path[slash + 1 :] not in names if names is not None else is_gone(path)
 
     def marker(self, item: str) -> tuple[File, bytes] | None:
         """Give the marker of an item as a file, and its bytes, which may be a mere claim.
@@ -124,8 +127,27 @@ class Surroundings:
         key = (folder, base)
         if key not in self._links:
             above = folder[: folder.rfind("/")]
-            self._links[key] = _is_link(folder) or self._is_link_between(above, base)
+            self._links[key] = self._is_link(folder) or self._is_link_between(above, base)
         return self._links[key]
+
+    def _is_link(self, path: str) -> bool:
+        """Whether a link has this name. Raises OSError where one could not look."""
+        try:
+            found = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if stat.S_ISLNK(found.st_mode):
+            return True
+        self._inodes[path] = (found.st_dev, found.st_ino)
+        return False
+
+    def inode(self, folder: str) -> Inode:
+        """Give what tells a folder from others, whatever its path is. Raises OSError."""
+        known = self._inodes.get(folder)
+        if known is None:
+            found = os.stat(folder)
+            known = self._inodes[folder] = (found.st_dev, found.st_ino)
+        return known
 
     def likely_folders(self, places: Iterable[str]) -> Iterator[str]:
         """Give the library folders in which files lay when they were proven under these names."""
@@ -137,11 +159,3 @@ class Surroundings:
                         straight = os.path.normpath(folder) == folder
                         if straight and not self.why_elsewhere(f"{folder}/", root):
                             yield folder
-
-
-def _is_link(path: str) -> bool:
-    """Whether a link has this name. Raises OSError where one could not look."""
-    try:
-        return stat.S_ISLNK(os.lstat(path).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False

@@ -41,7 +41,8 @@ layout               | config disk.* errors                                     
 database             | errors                                                   |
 runs moves           | records runs                                             |
 sightings file_lists deeds tallies | records runs                               |
-history              | database deeds errors file_lists moves records runs sightings tallies |
+seeding              | sightings                                                |
+history              | database deeds errors file_lists moves records runs seeding tallies |
 spool                | errors history plan usenet                               |
 audit                | plan                                                     |
 changes              | audit plan                                               |

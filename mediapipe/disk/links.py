@@ -51,7 +51,6 @@ class _Search:
     def __init__(self, wanted: Sequence[File]) -> None:
         self.left = {file.inode: file.links for file in wanted if file.links > 1}
         self.numbers = frozenset(number for _device, number in self.left)
-        self.known = {file.path: file.inode for file in wanted if file.links > 1}
         self.names: dict[Inode, list[str]] = defaultdict(list)
         self.unreadable: list[str] = []
 
@@ -73,17 +72,19 @@ def find_links(
     wanted: Sequence[File],
     likely: Iterable[str] = (),
     read: Callable[[str], Names] = list_names,
+    where: Callable[[str], Inode] | None = None,
 ) -> Links:
     """Find every name below `roots` of the wanted files, by a walk that needs no stat.
 
     A directory entry tells its inode number for free; only what matches is confirmed by `lstat`
     (two file systems may use one number). The link count tells when all names are found: `likely`
     folders are read first, without what lies below them, and where that is enough no walk begins.
-    It ends as soon as the counts are met. `read` lists a likely folder, or raises OSError.
+    It ends as soon as the counts are met. `read` lists a likely folder, and `where` gives its own
+    device and inode; both raise OSError.
     """
     search = _Search(wanted)
     if search.left:
-        _read_likely(search, likely, read)
+        _read_likely(search, likely, read, where or _folder_inode)
     if search.left:
         for inode in search.left:
             search.names.pop(inode, None)
@@ -92,26 +93,37 @@ def find_links(
     return Links(names, tuple(search.unreadable))
 
 
-def _read_likely(search: _Search, likely: Iterable[str], read: Callable[[str], Names]) -> None:
+def _read_likely(
+    search: _Search,
+    likely: Iterable[str],
+    read: Callable[[str], Names],
+    where: Callable[[str], Inode],
+) -> None:
     """Read folders once each, by whatever path they are named: a name must not count twice."""
     seen = set()
     for folder in dict.fromkeys(likely):
         try:
-            found = os.stat(folder)
-            if (found.st_dev, found.st_ino) in seen:
+            own = where(folder)
+            if own in seen:
                 continue
             numbers = read(folder).numbers
         except OSError:
             continue
-        seen.add((found.st_dev, found.st_ino))
+        seen.add(own)
         for name, number in numbers.items():
             if number in search.numbers:
                 path = f"{folder}/{name}"
-                inode = search.known.get(path)  # what is wanted was looked at a moment ago
-                if inode is None or inode[1] != number:
+                # what lies in a folder is on its device, but for what is mounted there
+                inode: Inode | None = (own[0], number)
+                if inode not in search.left:
                     inode = _inode_of(path)
                 if inode:
                     search.hit(path, inode)
+
+
+def _folder_inode(path: str) -> Inode:
+    found = os.stat(path)
+    return (found.st_dev, found.st_ino)
 
 
 def _walk(search: _Search, pending: list[str]) -> None:

@@ -215,6 +215,22 @@ def test_anything_else_is_a_mere_claim(tmp_path: Path, raw: bytes) -> None:
     assert marker.read(str(path)) is None
 
 
+@pytest.mark.parametrize("raw", CLAIMS.values(), ids=CLAIMS.keys())
+def test_a_mere_claim_is_not_ours(raw: bytes) -> None:
+    assert not marker.is_ours(raw)
+
+
+def test_what_we_wrote_and_what_says_the_same_is_ours(tmp_path: Path) -> None:
+    file = file_at(tmp_path / "a")
+    marker.write(file.path, (entry(file, "a"),), STAMP)
+    written = (tmp_path / "a.uploaded").read_bytes()
+    assert marker.is_ours(written)
+    assert marker.is_ours(json.dumps(GOOD, indent=2, sort_keys=True).encode())
+    # a torrent may hold a file of such a name, which says more than a marker does
+    assert not marker.is_ours(written + b"and somebody's notes\n")
+    assert not marker.is_ours(written[:-20])
+
+
 def test_where_there_is_none_there_is_none(tmp_path: Path) -> None:
     assert marker.read(str(tmp_path / "a.uploaded")) is None
 

@@ -1,0 +1,54 @@
+"""The part of the history that tells how long torrents have seeded, by our own count."""
+
+from __future__ import annotations
+
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING
+
+from mediapipe.sightings import Sightings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mediapipe.ports import Torrent
+
+_MAX_STEP = 1800
+"""Seconds that a pause can add to a seeding time: a box off for a week has not seeded for one."""
+
+
+class SeedingRecord(Sightings):
+    """Every torrent that was listed and not removed by us, with its seeding time."""
+
+    def known_torrents(self) -> frozenset[str]:
+        """Give the hashes of all torrents that were listed and not removed by us."""
+        return frozenset(row[0] for row in self._db.execute("SELECT hash FROM torrents"))
+
+    def seed(self, torrents: Iterable[Torrent], now: float) -> None:
+        """Add to the seeding record of each listed torrent that is complete.
+
+        A pause adds its length, but at most half an hour, and nothing when the clock went back
+        (DESIGN: qBittorrent's own count stands still for an idle torrent). One that was removed
+        and added again begins anew.
+        """
+        before = self._db.execute("SELECT hash, seeded, last, added FROM torrents")
+        known = {row[0]: (float(row[1]), row[2], int(row[3])) for row in before}
+        rows = []
+        for one in torrents:
+            seeded, last, added = known.get(one.hash, (0.0, None, one.added_on))
+            if added != one.added_on:
+                seeded, last = 0.0, None
+            if one.complete and last is not None:
+                seeded += max(0.0, min(now - last, _MAX_STEP))
+            name, looked = encode_basestring_ascii(one.name), now if one.complete else None
+            rows.append((one.hash, name, seeded, looked, one.added_on))
+        with self.together():
+            self._db.executemany("INSERT OR REPLACE INTO torrents VALUES (?, ?, ?, ?, ?)", rows)
+
+    def seeded(self) -> dict[str, float]:
+        """Give hash → seconds of our own seeding record."""
+        return {row[0]: row[1] for row in self._db.execute("SELECT hash, seeded FROM torrents")}
+
+    def forget_torrents(self, hashes: Iterable[str]) -> None:
+        """Forget torrents: removed by us, or the present list was accepted as the new base."""
+        with self.together():
+            self._db.executemany("DELETE FROM torrents WHERE hash = ?", [(one,) for one in hashes])

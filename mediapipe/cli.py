@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from mediapipe import arguments
 from mediapipe.config_load import load
 from mediapipe.dispatch import JOBS
-from mediapipe.errors import MediapipeError, Stopped, Unavailable, out_of_order
+from mediapipe.errors import MediapipeError, Stopped, out_of_order, stopped
 from mediapipe.log import Log
 from mediapipe.owner import become_owner
 from mediapipe.places import find, state_folder
@@ -77,7 +77,7 @@ def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
     except MediapipeError as error:
         status = _failed(error, words, options)
     except Stopped:
-        status = _failed(_STOPPED, words, options)
+        status = _failed(stopped(), words, options)
     except BrokenPipeError:
         # whoever read the report has enough of it; that is no failure of the run
         status = 0
@@ -94,9 +94,6 @@ def _exit(parse: Callable[[list[str]], Namespace]) -> NoReturn:
 def collect_rarely() -> None:
     """Let the garbage collector rest: facts hold no circles, and it looks at all of them anew."""
     gc.set_threshold(300_000, 20, 20)
-
-
-_STOPPED = Unavailable("stopped by a signal", hint="what is proven is kept; the next run goes on")
 
 
 def _open_streams() -> None:
@@ -187,7 +184,7 @@ def _run_job(options: Namespace) -> int:
                 writing.demand_writable(config, f"{arguments.UNITS[options.verb]}.service")
             report = JOBS[options.verb](options, context)
         except (MediapipeError, Stopped) as error:
-            ended = error if isinstance(error, MediapipeError) else _STOPPED
+            ended = error if isinstance(error, MediapipeError) else stopped()
             _note(ended, context, options)
             remember(ended.outcome, (0, 0, 0), str(ended))
             ended.told = True

@@ -13,7 +13,7 @@ from mediapipe.errors import MediapipeError
 from mediapipe.readback import why_read_backs_differ
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mediapipe.disk.index import File
     from mediapipe.ports import Remote, RemoteObject
@@ -34,6 +34,7 @@ class Early:
         self._files = files
         self._remote = remote
         self._new: list[str] = []
+        self._looked_at: list[str] = []
         self._closed = self._stopped = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -57,11 +58,17 @@ class Early:
             self._thread.join()
             raise
 
-    def arrived(self, name: str) -> None:
-        """Note that a file is said to have arrived."""
+    def arrived(self, names: Iterable[str]) -> None:
+        """Note that files are said to have arrived."""
         with self._changed:
-            self._new.append(name)
+            self._new += names
             self._changed.notify()
+
+    def looked_at(self) -> list[str]:
+        """Give the files that were found and looked at since this was asked last."""
+        with self._changed:
+            names, self._looked_at = self._looked_at, []
+        return names
 
     def _work(self) -> None:
         while True:
@@ -92,6 +99,8 @@ class Early:
             self._prefix, files, self._remote, self._goes_on, ours=True
         )
         self.found |= there
+        with self._changed:
+            self._looked_at += there
 
     def _goes_on(self) -> bool:
         return not self._stopped

@@ -106,3 +106,8 @@ class ActionFailed(Exception):
 
 class Stopped(BaseException):
     """The run was told to stop; no `except Exception` may swallow it."""
+
+
+def stopped() -> Unavailable:
+    """Give what a run that was told to stop says of itself."""
+    return Unavailable("stopped by a signal", hint="what is proven is kept; the next run goes on")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mediapipe.archives import unaccounted, why_refused
 from mediapipe.disk.index import File, file_from, walk
 from mediapipe.errors import ActionFailed, ConfigError, Unavailable
+from mediapipe.gradually import finish
 from mediapipe.layout import inside
 from mediapipe.plan import human, shown
 from mediapipe.sending import Load, send
@@ -131,7 +132,7 @@ def _send(
     base: str, prefix: str, files: Mapping[str, File], context: Context, remote: Remote
 ) -> tuple[Proven, ...]:
     """Send all or nothing: an archive is proven by every member. Raises ActionFailed."""
-    sent = send(Load(base, prefix, files), remote, context)
+    sent = finish(send(Load(base, prefix, files), remote, context))
     if sent.trouble:
         raise sent.trouble
     for name, reason in sent.failures.items():

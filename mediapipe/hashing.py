@@ -37,8 +37,9 @@ class Hashing:
 
     def __init__(self, files: Mapping[str, File]) -> None:
         """Nothing is read yet."""
+        self.found: dict[str, str | OSError] = {}
+        """Name → SHA-1 in hex, or why it could not be read; filled by and by."""
         self._files = files
-        self._hashes: dict[str, str | OSError] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._hash_all, daemon=True)
 
@@ -52,14 +53,16 @@ class Hashing:
         self._stopped.set()
         self._thread.join()
 
-    def result(self) -> dict[str, str | OSError]:
-        """Wait for all hashes; a file that could not be read has its error instead."""
+    def wait(self) -> None:
+        """Wait until all are found."""
         self._thread.join()
-        return self._hashes
 
     def _hash_all(self) -> None:
         for name, file in self._files.items():
             try:
-                self._hashes[name] = hash_file(file.path, lambda _done: not self._stopped.is_set())
+                sha1 = hash_file(file.path, lambda _done: not self._stopped.is_set())
             except OSError as error:
-                self._hashes[name] = error
+                self.found[name] = error
+            else:
+                if not self._stopped.is_set():  # else it is that of a part
+                    self.found[name] = sha1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from mediapipe.facts import fact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Generator, Mapping, Sequence
 
     from mediapipe.bucket import Bucket
     from mediapipe.errors import MediapipeError
@@ -127,12 +127,11 @@ class Remote(Protocol):
         *,
         anew: bool,
         watcher: Watcher,
-        arrived: Callable[[str], None] = lambda _name: None,
-    ) -> Copied:
+    ) -> Generator[Sequence[str], None, Copied]:
         """Copy the files `root/name` to `prefix/name` with checksums, in one child.
 
         `anew` sends every byte even where an object of equal size and hash stands already.
-        `arrived` is called for names that are said to have arrived, while others are on their way.
+        Gives, about each second, the names that are said to have arrived since, often none.
         What is not in the answer has not been proven by that: look it up.
         """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import time
@@ -13,18 +14,18 @@ from mediapipe.clearing import clear_unfinished
 from mediapipe.disk import marker
 from mediapipe.disk.index import fingerprint, look, same
 from mediapipe.errors import ActionFailed, Stale
+from mediapipe.gradually import Gradually, finish
 from mediapipe.items import Extract, Item, Upload
 from mediapipe.records import Pause, Proof
 from mediapipe.renaming import hide_old
 from mediapipe.runner import Context, Result, attempt, lock
-from mediapipe.sending import Load, send
+from mediapipe.sending import Load, Sent, send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from mediapipe.ports import Archives, Remote, RemoteObject
     from mediapipe.records import Proven
-    from mediapipe.sending import Sent
 
 BATCH_FILES = 500
 _LIST_FROM = 200
@@ -40,7 +41,7 @@ def prove_all(
     context: Context,
     remote: Remote,
     archives: Callable[[], Archives],
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Do all uploads in batches, then the archives, each with its proof before the next begins."""
     _demand_bucket(context, remote)
     clear_unfinished(context, remote)
@@ -54,9 +55,12 @@ def prove_all(
         copies = {name: source for one in batch for name, source in one.copies.items()}
         guarded = batch[0].item.uncategorized
         load = Load(base, prefix, files, there.get(prefix, {}), copies, guarded)
-        sent = send(load, remote, context) if files else None
+        early: set[str] = set()
+        sent = (yield from _send(load, batch, early, remote, context)) if files else None
         hidden = hide_old(batch, sent, remote, context) if sent and copies else {}
         for upload in batch:
+            if upload.path in early:
+                continue
             result = attempt(upload, functools.partial(_prove, sent, hidden, context))
             if sent is None or sent.trouble is None:
                 _rest(upload, result, context)
@@ -70,6 +74,32 @@ def prove_all(
             result = attempt(action, functools.partial(_extract, context, remote, archives))
             _rest(action, result, context)
             yield result
+
+
+def _send(
+    load: Load, batch: Sequence[Upload], early: set[str], remote: Remote, context: Context
+) -> Generator[Result, None, Sent]:
+    """Send a batch, and mark each item as soon as all of it is proven, while others are sent.
+
+    Whoever is stopped after an hour then has an hour's work done. The paths of these items are put
+    into `early`. What is known on the remote under another name waits for the end, where that is
+    hidden.
+    """
+    proven: dict[str, Proven] = {}
+    items = {name: one for one in batch if not one.copies for name in one.files}
+    sending = Gradually(send(load, remote, context))
+    with contextlib.closing(sending):
+        for name, one in sending:
+            proven[name] = one
+            item = items.get(name)
+            if item is not None and item.files.keys() <= proven.keys():
+                context.watcher.end()  # lines follow; the next picture draws its bars anew
+                early.add(item.path)
+                sent = Sent(proven, {}, None)
+                result = attempt(item, functools.partial(_prove, sent, {}, context))
+                _rest(item, result, context)
+                yield result
+    return sending.outcome
 
 
 def _demand_bucket(context: Context, remote: Remote) -> None:
@@ -173,7 +203,7 @@ def _extract(
     proofs = dict.fromkeys(used, Proof(place, objects))
     strays = {name: file for name, file in action.files.items() if name not in used}
     if strays:  # they only look like volumes: they are files like any other
-        sent = send(Load(item.base, item.prefix, strays), remote, context)
+        sent = finish(send(Load(item.base, item.prefix, strays), remote, context))
         for name, reason in sent.failures.items():
             raise ActionFailed(f"{os.path.basename(name)}: {reason}")
         proofs |= {name: Proof(one.remote, (one,)) for name, one in sent.proven.items()}

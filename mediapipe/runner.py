@@ -21,15 +21,17 @@ from mediapipe.errors import (
     MediapipeError,
     Outcome,
     Stale,
+    Stopped,
     Unavailable,
     out_of_order,
+    stopped,
 )
 from mediapipe.facts import fact
 from mediapipe.history import copy_history, open_history
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from mediapipe.config import Config
     from mediapipe.history import History
@@ -164,7 +166,7 @@ class Context:
 
 
 def execute(
-    plan: Plan[A], apply: Callable[[Sequence[A]], Iterable[Result]], context: Context
+    plan: Plan[A], apply: Callable[[Sequence[A]], Generator[Result, None, None]], context: Context
 ) -> Report:
     """Run the plan, or show it: `apply` takes all actions and yields a result for each."""
     tell = context.tell
@@ -180,9 +182,12 @@ def execute(
         try:
             if plan.actions:
                 audit.demand_writable(context.state)
-            for result in apply(plan.actions):
-                results.append(result)
-                _record(plan.job, result, tell, context.state)
+            with contextlib.closing(apply(plan.actions)) as work:
+                for result in work:
+                    results.append(result)
+                    _record(plan.job, result, tell, context.state)
+        except Stopped:
+            trouble = stopped()  # what was done until then is told
         except (MediapipeError, OSError, sqlite3.Error) as error:
             trouble = error if isinstance(error, MediapipeError) else out_of_order(error)
         # what was never begun stays planned: the run was ended, or leaves the rest to the next one
@@ -219,10 +224,10 @@ def _tell(tell: Tell, event: str, level: str, job: str, action: Action, reason: 
 
 def one_by_one(
     apply: Callable[[A], dict[str, object] | None],
-) -> Callable[[Sequence[A]], Iterator[Result]]:
+) -> Callable[[Sequence[A]], Generator[Result, None, None]]:
     """Make an `apply` for all actions from one for a single action."""
 
-    def apply_all(actions: Sequence[A]) -> Iterator[Result]:
+    def apply_all(actions: Sequence[A]) -> Generator[Result, None, None]:
         for action in actions:
             yield attempt(action, apply)
 

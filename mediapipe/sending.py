@@ -7,6 +7,7 @@ equal SHA-1 of the bytes on disk. What is there already is proven in the same wa
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from dataclasses import field
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from mediapipe.early import Early
 from mediapipe.errors import ConfigError, MediapipeError
 from mediapipe.facts import fact
+from mediapipe.gradually import Gradually, finish
 from mediapipe.hashing import Hashing, hash_file
 from mediapipe.plan import human, shown
 from mediapipe.ports import Progress, Transfer
@@ -22,7 +24,7 @@ from mediapipe.readback import is_unchecked, why_read_backs_differ
 from mediapipe.records import Proven
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from mediapipe.disk.index import File
     from mediapipe.ports import Remote, RemoteObject, Watcher
@@ -57,8 +59,8 @@ class Sent:
     """What ended the copy as a whole, if anything did."""
 
 
-def send(load: Load, remote: Remote, context: Context) -> Sent:
-    """Bring files to the remote and prove them.
+def send(load: Load, remote: Remote, context: Context) -> Generator[tuple[str, Proven], None, Sent]:
+    """Bring files to the remote and prove them; gives each that is proven while others are sent.
 
     Raises ConfigError where the remote refuses the key or gives no SHA-1 at all, Unavailable where
     nothing could be looked up.
@@ -80,26 +82,32 @@ def send(load: Load, remote: Remote, context: Context) -> Sent:
         files=len(files),
         size=human(sum(file.size for file in files.values())),
     )
-    with Hashing(files) as hashing, Early(load.prefix, files, remote) as early:
-        copied = remote.copy(
-            load.base,
-            list(files),
-            load.prefix,
-            anew=False,
-            watcher=context.watcher,
-            arrived=early.arrived,
-        )
-        hashes = hashing.result()
+    copy = Gradually(
+        remote.copy(load.base, list(files), load.prefix, anew=False, watcher=context.watcher)
+    )
+    with (
+        Hashing(files) as hashing,
+        Early(load.prefix, files, remote) as early,
+        contextlib.closing(copy),
+    ):
+        look = _Look(load.prefix, files, hashing.found, remote, early)
+        for names in copy:
+            early.arrived(names)
+            for name in look.proven_early():
+                yield name, look.proven(name)
+        hashing.wait()
+    copied = copy.outcome
     if isinstance(copied.trouble, ConfigError):
         raise copied.trouble
     words = dict(copied.failures)
-    look = _Look(load.prefix, files, hashes, remote, early.found, early.differ)
     if copied.trouble is None:
         look.at([name for name in files if look.why_unproven(name)])
-    anew = [name for name in look.found if look.why_unproven(name) and name in look.readable]
+    anew = [name for name in look.found if look.why_unproven(name) and look.was_hashed(name)]
     if anew and copied.trouble is None:
         # an object of this name that is not ours: B2 keeps it as an older version
-        copied = remote.copy(load.base, anew, load.prefix, anew=True, watcher=context.watcher)
+        copied = finish(
+            remote.copy(load.base, anew, load.prefix, anew=True, watcher=context.watcher)
+        )
         words |= copied.failures
         look.at(anew)
         if copied.trouble is None and not any(look.has_sha1(name) for name in anew):
@@ -107,15 +115,11 @@ def send(load: Load, remote: Remote, context: Context) -> Sent:
                 f"{remote.address('').rstrip('/')} gives no SHA-1, so nothing can be proven there",
                 hint="use a B2 remote without crypt or chunker around it",
             )
-    for name, file in files.items():
+    for name in files:
         if reason := look.why_unproven(name):
             failures[name] = words.get(name) or str(copied.trouble or reason)
         else:
-            address = remote.address(f"{load.prefix}/{name}")
-            there = look.found[name]
-            proven[name] = Proven(
-                address, file.size, there.sha1, there.file_id, look.was_read_back(name)
-            )
+            proven[name] = look.proven(name)
     return Sent(proven, failures, copied.trouble)
 
 
@@ -152,17 +156,32 @@ class _Look:
         files: Mapping[str, File],
         hashes: Mapping[str, str | OSError],
         remote: Remote,
-        found: dict[str, RemoteObject],
-        differ: dict[str, str],
+        early: Early,
     ) -> None:
-        self.found = found
-        self.readable = {name for name, one in hashes.items() if isinstance(one, str)}
+        """`hashes` and what `early` finds may grow, until something is looked at here."""
+        self.found = early.found
         self._prefix = prefix
         self._files = files
         self._hashes = hashes
         self._remote = remote
-        self._differ = differ
-        self._ours = set(found)
+        self._early = early
+        self._differ = early.differ
+        self._waiting: set[str] = set()
+        self._again: set[str] = set()
+
+    def proven_early(self) -> list[str]:
+        """Give what is proven since this was asked last; what is not may be so at the end."""
+        self._waiting.update(self._early.looked_at())
+        known = {name for name in self._waiting if name in self._hashes}
+        self._waiting -= known
+        return [name for name in sorted(known) if not self.why_unproven(name)]
+
+    def proven(self, name: str) -> Proven:
+        """Give the object that proves a file."""
+        there = self.found[name]
+        address = self._remote.address(f"{self._prefix}/{name}")
+        read_back = name in self._differ
+        return Proven(address, self._files[name].size, there.sha1, there.file_id, read_back)
 
     def at(self, names: Sequence[str]) -> None:
         """Look again: at the objects, and into those that are large and seem to be ours."""
@@ -174,23 +193,26 @@ class _Look:
             self.found[objects[key]] = one
         equal = {name: self._files[name] for name in names if not self._why_other(name)}
         # whether it was this run that sent them is not sure
-        self._ours -= set(names)
+        self._again.update(names)
         self._differ |= why_read_backs_differ(self._prefix, equal, self._remote, ours=False)
 
     def why_unproven(self, name: str) -> str:
         """Tell why the object does not prove the file, or give an empty string."""
-        unchecked = is_unchecked(self._files[name].size, ours=name in self._ours)
+        ours = name in self.found and name not in self._again
+        unchecked = is_unchecked(self._files[name].size, ours=ours)
         unread = self._differ.get(name, "it was not read back") if unchecked else ""
         return self._why_other(name) or unread
 
-    def was_read_back(self, name: str) -> bool:
-        return name in self._differ
+    def was_hashed(self, name: str) -> bool:
+        return isinstance(self._hashes.get(name), str)
 
     def has_sha1(self, name: str) -> bool:
         return name in self.found and bool(self.found[name].sha1)
 
     def _why_other(self, name: str) -> str:
-        ours, there, size = self._hashes[name], self.found.get(name), self._files[name].size
+        ours, there, size = self._hashes.get(name), self.found.get(name), self._files[name].size
+        if ours is None:
+            return "its SHA-1 is not known"
         if isinstance(ours, OSError):
             return f"cannot be read: {ours.strerror}"
         if there is None:

@@ -12,6 +12,7 @@ mount): told too early, it would look, find nothing, and not look again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,16 @@ from mediapipe import layout
 from mediapipe.errors import ActionFailed, MediapipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from mediapipe.ports import Listener
     from mediapipe.runner import Context, Result
 
 
 def tell_of(
-    results: Iterable[Result], listeners: Callable[[], Sequence[Listener]], context: Context
+    results: Generator[Result, None, None],
+    listeners: Callable[[], Sequence[Listener]],
+    context: Context,
 ) -> Iterator[Result]:
     """Pass results on, then tell of what they sent; `listeners` is asked once, if anything was.
 
@@ -34,11 +37,12 @@ def tell_of(
     """
     told: Sequence[Listener] | None = None
     try:
-        for result in results:
-            if names := _sent(result, context):
-                told = listeners() if told is None else told
-                _remember(names, told, context)
-            yield result
+        with contextlib.closing(results):
+            for result in results:
+                if names := _sent(result, context):
+                    told = listeners() if told is None else told
+                    _remember(names, told, context)
+                yield result
     except MediapipeError:
         _tell(told or (), context)
         raise

@@ -24,7 +24,7 @@ from mediapipe.ports import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Generator, Mapping, Sequence
 
     from mediapipe.ports import Range, Watcher
 
@@ -192,11 +192,10 @@ class FakeRemote:
         *,
         anew: bool,
         watcher: Watcher,
-        arrived: Callable[[str], None] = lambda _name: None,
-    ) -> Copied:
+    ) -> Generator[Sequence[str], None, Copied]:
         self._begin("copy")
         try:
-            return self._copy(root, names, prefix, arrived, anew=anew, watcher=watcher)
+            return (yield from self._copy(root, names, prefix, anew=anew, watcher=watcher))
         finally:
             watcher.end()
 
@@ -205,11 +204,10 @@ class FakeRemote:
         root: str,
         names: Sequence[str],
         prefix: str,
-        arrived: Callable[[str], None],
         *,
         anew: bool,
         watcher: Watcher,
-    ) -> Copied:
+    ) -> Generator[Sequence[str], None, Copied]:
         failures: dict[str, str] = {}
         sent = 0
         for number, name in enumerate(names):
@@ -233,9 +231,9 @@ class FakeRemote:
                 self.put(target, content)
                 self.labels.pop(target, None)
                 self.sent.append(target)
-                arrived(name)
                 sent += len(content)
             watcher.show(Progress(number + 1, len(names), sent, sent, 0.0, None, ()))
+            yield [name]
         return Copied(failures, self.trouble)
 
     def get_ready(self) -> None:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe.errors import ConfigError, Unavailable
 from mediapipe.facts import fact
+from mediapipe.gradually import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
 _GRACE = 30.0
 """Seconds between TERM and KILL: rclone cancels its unfinished large file in less than one."""
@@ -53,7 +54,22 @@ def run(
     largest_file: int | None = None,
     grace: float = _GRACE,
 ) -> Ended:
-    """Run a child to its end.
+    """Run a child to its end, as `running` does."""
+    return finish(running(command, timeout=timeout, on_line=on_line, on_output=on_output,
+                          watch=watch, largest_file=largest_file, grace=grace))  # fmt: skip
+
+
+def running(
+    command: Sequence[str],
+    *,
+    timeout: float,
+    on_line: Callable[[str], bool] | None = None,
+    on_output: Callable[[bytes], None] | None = None,
+    watch: Callable[[], bool] | None = None,
+    largest_file: int | None = None,
+    grace: float = _GRACE,
+) -> Generator[None, None, Ended]:
+    """Run a child to its end; whoever iterates has a turn when it wrote, and about every second.
 
     `on_line` gets each line of standard error and tells whether the child is alive by it;
     `timeout` is in seconds without such a line (without `on_line`: without a byte of output).
@@ -92,6 +108,9 @@ def run(
                         alive = lines.feed(chunk)
                     if alive:
                         deadline = time.monotonic() + timeout
+                turn = time.monotonic()
+                yield
+                deadline += time.monotonic() - turn  # others had it, and the child may have waited
         lines.feed(b"\n")
         return Ended(child.wait(), bytes(output), lines.tail())
 

@@ -16,10 +16,11 @@ from mediapipe.adapters.rclone_questions import (
     json_list,
 )
 from mediapipe.errors import ConfigError, MediapipeError, Unavailable
+from mediapipe.gradually import Gradually
 from mediapipe.ports import Copied, RemoteObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Generator, Mapping, Sequence
 
     from mediapipe.bucket import Bucket
     from mediapipe.config import RcloneConfig, UploadConfig
@@ -63,8 +64,7 @@ class Rclone:
         *,
         anew: bool,
         watcher: Watcher,
-        arrived: Callable[[str], None] = lambda _name: None,
-    ) -> Copied:
+    ) -> Generator[Sequence[str], None, Copied]:
         """Copy many files in one child; its log tells progress, heartbeat and what failed."""
         upload = self._upload
         shown = Counter(map(b2_names.as_json_shows, names))
@@ -74,9 +74,7 @@ class Rclone:
             for name in names
             if shown[b2_names.as_json_shows(name)] == 1
         }
-        log = rclone_log.CopyLog(
-            watcher, lambda name: arrived(shown_as[name]) if name in shown_as else None
-        )
+        log = rclone_log.CopyLog(watcher)
         # fmt: off
         options = [
             "--checksum", "--transfers", str(upload.transfers),
@@ -98,13 +96,20 @@ class Rclone:
         trouble: MediapipeError | None = None
         with self._program.listed(names) as listed, contextlib.ExitStack() as stack:
             stack.callback(watcher.end)
-            try:
-                ended = process.run(
+            copy = Gradually(
+                process.running(
                     [*self._program.command("copy"), *options, *upload.extra_args, *listed, root,
                      self.address(prefix)],
                     timeout=max(float(upload.stall_timeout), 2 * watcher.interval),
                     on_line=log.line,
                 )
+            )
+            stack.callback(copy.close)
+            try:
+                for _turn in copy:
+                    there, log.arrived = log.arrived, []
+                    yield [shown_as[name] for name in there if name in shown_as]
+                ended = copy.outcome
             except Unavailable as stall:
                 trouble = stall  # what arrived before it can be proven all the same
         # fmt: on

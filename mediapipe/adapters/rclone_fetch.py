@@ -23,7 +23,7 @@ def fetch(program: Program, source: str, path: str, watcher: Watcher, timeout: f
     `timeout` is in seconds without a byte. Raises ActionFailed for what is wrong with this object
     alone.
     """
-    log = rclone_log.CopyLog(watcher, lambda _name: None)
+    log = rclone_log.CopyLog(watcher)
     # fmt: off
     command = [
         *program.command("copyto"), "--inplace", "--ignore-times",

@@ -10,8 +10,6 @@ from mediapipe.errors import CapReached, ConfigError, LoginRefused, RemoteOut, U
 from mediapipe.ports import Progress, Transfer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mediapipe.adapters.process import Ended
     from mediapipe.ports import Watcher
 
@@ -28,8 +26,9 @@ _WRONG = re.compile(
 class CopyLog:
     """Reads rclone's JSON log of a copy."""
 
-    def __init__(self, watcher: Watcher, arrived: Callable[[str], None]) -> None:
-        self._arrived = arrived
+    def __init__(self, watcher: Watcher) -> None:
+        self.arrived: list[str] = []
+        """Objects that are said to have arrived, as JSON shows their names."""
         self.failures: dict[str, str] = {}
         self._watcher = watcher
         self._bytes = -1
@@ -47,7 +46,7 @@ class CopyLog:
             return False
         if entry.get("object") and "Copied" in str(entry.get("msg")):
             self.failures.pop(str(entry["object"]), None)  # a later attempt went well
-            self._arrived(str(entry["object"]))
+            self.arrived.append(str(entry["object"]))
         stats = entry.get("stats")
         if not isinstance(stats, dict):
             return bool(entry.get("object"))

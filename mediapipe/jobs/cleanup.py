@@ -25,7 +25,7 @@ from mediapipe.step import Delete
 from mediapipe.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from mediapipe.companions import Beside
     from mediapipe.holdings import Candidate
@@ -90,7 +90,7 @@ def run(
     world = scan(context, rules, client, remote, options, read_ends, apps, archives)
     todo = plan(world, rules, force=options.force)
 
-    def apply(actions: Sequence[Delete]) -> Iterator[Result]:
+    def apply(actions: Sequence[Delete]) -> Generator[Result, None, None]:
         layout.adopt(roots, history)
         settle(world.names, context)
         if history.wanted():  # what tells upload of it costs a fifth of this job's start

@@ -14,7 +14,7 @@ from mediapipe.runner import Context, Report, execute
 from mediapipe.usenet import COMPLETED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from mediapipe.config import Config, SabnzbdConfig
     from mediapipe.delivering import Step
@@ -45,6 +45,10 @@ class Options:
     sweep: bool = False
 
 
+def _no_apply(_actions: Sequence[Step]) -> Generator[Result, None, None]:
+    yield from ()
+
+
 def run(
     context: Context,
     usenet: Usenet | None,
@@ -56,13 +60,13 @@ def run(
     if settings is None:
         nothing = Kept(context.path, "it has no table [sabnzbd], so there is nothing to move")
         context.tell("item.kept", job="postprocess", path=nothing.path, reason=nothing.reason)
-        return execute(Plan("postprocess", (), (nothing,)), lambda _: (), context)
+        return execute(Plan("postprocess", (), (nothing,)), _no_apply, context)
     complete = _complete(settings, context)
     world = scan(context, settings, usenet, options)
     todo = plan(world, context.config, settings, options, context.now)
     over = _over(world, context)
 
-    def apply(actions: Sequence[Step]) -> Iterator[Result]:
+    def apply(actions: Sequence[Step]) -> Generator[Result, None, None]:
         sound = [root for root in world.roots.values() if not root.trouble]
         layout.adopt([complete, *sound], context.history)
         yield from delivering.deliver(actions, importer, context)

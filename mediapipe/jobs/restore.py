@@ -15,7 +15,7 @@ from mediapipe.runner import Context, Report, execute
 from mediapipe.sources import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from mediapipe.config import Config
     from mediapipe.ports import Remote, RemoteObject, TorrentClient
@@ -76,7 +76,7 @@ def run(
         raise Unavailable("; ".join(troubles), hint=hint)
     todo = plan(scan(context, torrents, remote, options), context.config, options)
 
-    def apply(actions: Sequence[Restore]) -> Iterator[Result]:
+    def apply(actions: Sequence[Restore]) -> Generator[Result, None, None]:
         layout.adopt(surveyed, context.history)
         yield from restore_all(actions, remote(), context)
 

@@ -17,7 +17,7 @@ from mediapipe.runner import Context, Report, Result, execute
 from mediapipe.scanning import scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from mediapipe.config import Config, UploadConfig
     from mediapipe.ports import Archives, Listener, Remote, TorrentClient
@@ -54,7 +54,7 @@ def run(
     storable = remote().why_not_storable if world.items else lambda _name: ""
     todo = plan(world, storable, pauses, config, context.now)
 
-    def apply(actions: Sequence[Upload | Extract]) -> Iterator[Result]:
+    def apply(actions: Sequence[Upload | Extract]) -> Generator[Result, None, None]:
         layout.adopt(roots, history)
         remember(world, todo, memory, context)
         if actions:

@@ -35,6 +35,7 @@ from mediapipe.errors import (
     MediapipeError,
     Unavailable,
 )
+from mediapipe.gradually import finish
 from mediapipe.ports import Range, RemoteObject
 from mediapipe.testing.b2 import BUSY, STORAGE_CAP, TRANSACTION_CAP, Fault
 from mediapipe.units import Seconds, SecretFile
@@ -238,7 +239,7 @@ def copy(
     anew: bool = False,
     watcher: Watcher | None = None,
 ) -> Copied:
-    return remote.copy(str(folder), names, "tv", anew=anew, watcher=watcher or Seen())
+    return finish(remote.copy(str(folder), names, "tv", anew=anew, watcher=watcher or Seen()))
 
 
 def hashes(found: Mapping[str, RemoteObject]) -> dict[str, tuple[int, str]]:

@@ -1,0 +1,104 @@
+"""What has arrived is proven and marked while the rest of its batch is still on its way."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mediapipe.testing.b2 import Fault
+from mediapipe.testing.box import Box
+from mediapipe.testing.qbittorrent import wait_until
+from tests.end_to_end.attack import sound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mediapipe.testing.b2 import B2Server
+
+pytestmark = pytest.mark.real
+
+EARLY, LATE = "Show/E01.mkv", "Show/E02.mkv"
+
+
+@pytest.fixture
+def box(tmp_path: Path, b2: B2Server) -> Iterator[Box]:
+    """A box of which one episode goes up and the other one hangs on its way."""
+    box = Box(tmp_path / "box", "http://127.0.0.1:9", b2.rclone_config())
+    box.write_config(upload={"stats_interval": "1s"})
+    for name in (EARLY, LATE):
+        path = box.tv / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode() * 10_000)
+    b2.inject(Fault("b2_upload_file", name="E02", count=None, hang_after=1000))
+    yield box
+    b2.clear_faults()
+
+
+def marked(box: Box) -> list[str]:
+    return [name for name in (EARLY, LATE) if (box.tv / f"{name}.uploaded").exists()]
+
+
+def audited(box: Box) -> list[str]:
+    lines = (box.state / "audit.jsonl").read_text().splitlines()
+    return [str(json.loads(line)["path"]) for line in lines]
+
+
+def begun(box: Box) -> subprocess.Popen[str]:
+    """Start an upload, and wait until the first episode has its marker and its line."""
+    pipe = subprocess.PIPE
+    command = box.command("upload", "--json")
+    job = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+    try:
+        wait_until(lambda: audited(box) if marked(box) else [], seconds=30, what="a marker")
+        assert job.poll() is None, "the other episode is still on its way"
+    except BaseException:
+        job.kill()
+        job.wait()
+        raise
+    return job
+
+
+def ended(job: subprocess.Popen[str], status: int) -> list[tuple[str, str]]:
+    with job:
+        told, errors = job.communicate(timeout=60)
+    report = sound(subprocess.CompletedProcess(job.args, job.returncode, told, errors), status)
+    return [(one["path"].rpartition("/")[2], one["status"]) for one in report["actions"]]
+
+
+def test_a_run_that_is_stopped_keeps_what_had_arrived(box: Box, b2: B2Server) -> None:
+    job = begun(box)
+    job.send_signal(signal.SIGTERM)
+    assert sorted(ended(job, 75)) == [("E01.mkv", "done"), ("E02.mkv", "planned")]
+    assert marked(box) == [EARLY]
+    b2.clear_faults()
+    sent = b2.stats().bytes_in
+    again = sound(box.run("upload", "--json", timeout=60), 0)
+    assert [one["path"] for one in again["actions"]] == [str(box.tv / LATE)]
+    assert marked(box) == [EARLY, LATE]
+    assert audited(box) == [str(box.tv / EARLY), str(box.tv / LATE)]
+    assert b2.stats().bytes_in - sent < 2 * (box.tv / LATE).stat().st_size
+
+
+def test_a_run_that_is_killed_keeps_what_had_arrived(box: Box, b2: B2Server) -> None:
+    job = begun(box)
+    job.kill()
+    with job:
+        job.communicate(timeout=60)
+    assert (marked(box), audited(box)) == ([EARLY], [str(box.tv / EARLY)])
+    b2.clear_faults()
+    sound(box.run("upload", "--json", timeout=60), 0)
+    assert marked(box) == [EARLY, LATE]
+    assert audited(box) == [str(box.tv / EARLY), str(box.tv / LATE)]
+
+
+def test_what_was_marked_early_is_done_once_in_the_report(box: Box, b2: B2Server) -> None:
+    job = begun(box)
+    b2.clear_faults()
+    assert sorted(ended(job, 0)) == [("E01.mkv", "done"), ("E02.mkv", "done")]
+    assert audited(box) == [str(box.tv / EARLY), str(box.tv / LATE)]
+    assert sound(box.run("upload", "--json", timeout=60), 0)["actions"] == []

@@ -69,7 +69,7 @@ def _nothing_to_do(words: list[str]) -> int | None:
 
     Whatever is out of the ordinary is left to the whole program.
     """
-    if words and (words[0] != "--config" or len(words) != len(("--config", "FILE"))):
+    if words and (words[:-1] != ["--config"] or not words[-1]):
         return None
     if None in (sys.stdin, sys.stdout, sys.stderr) or sys.stdout.isatty():
         return None

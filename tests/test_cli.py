@@ -233,6 +233,13 @@ def test_a_reader_who_has_enough_is_no_failure(box):
         ("qbt-categories", "--wait", "soon"),
         ("mediapipe", "bogus"),
         ("mediapipe", "config"),
+        ("mediapipe", "explain", ""),
+        ("mediapipe", "restore", ""),
+        ("mediapipe", "restore", "/a", "--to="),
+        ("mediapipe", "history", ""),
+        ("mediapipe", "warm", "a", ""),
+        ("qbt-upload-b2", "--config", ""),
+        ("sab-postprocess", "--adopt", ""),
     ],
     ids=" ".join,
 )

@@ -14,7 +14,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from mediapipe import alerts, places
+from mediapipe import alerts, places, regular
 from mediapipe.adapters import journal, notify
 from mediapipe.alert_memory import Store
 from mediapipe.alerts import Failure, Memory, Message, Owed
@@ -238,11 +238,10 @@ def _settings(path: str) -> _Settings:
         trouble = shown(" ".join(str(error).split()))[:_MOST]
     file, state = "", places.STATE
     try:
-        with open(path, "rb") as stream:
-            table = tomllib.load(stream)
+        table = tomllib.loads(regular.read(path).decode())
         file = str(table.get("notify", {}).get("urls_file", ""))
         state = str(table.get("paths", {}).get("state", state))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         default = SecretFile("notify-urls")
         if (found := default.path()) and os.path.exists(found):
             file = default

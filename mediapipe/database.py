@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 
 from mediapipe.errors import ConfigError, Unavailable
 
@@ -74,6 +75,7 @@ def connect(folder: str) -> sqlite3.Connection:
     path = os.path.join(folder, NAME)
     try:
         os.makedirs(folder, exist_ok=True)
+        _look(path)
         connection = _open(path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -118,11 +120,17 @@ def _filled(connection: sqlite3.Connection, path: str) -> bool:
 
 
 def _look(path: str) -> tuple[bool, int, int, int] | None:
-    """Give what changes when a database is written to, or None where there is none."""
+    """Give what changes when a database is written to, or None where there is none.
+
+    Raises DatabaseError for what is no file: SQLite would wait for a fifo, and take a device for an
+    empty database.
+    """
     try:
         found = os.stat(path)
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(found.st_mode):
+        raise sqlite3.DatabaseError("it is no regular file")
     return (os.path.exists(f"{path}-wal"), found.st_ino, found.st_mtime_ns, found.st_size)
 
 

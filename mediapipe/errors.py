@@ -74,7 +74,8 @@ def out_of_order(error: Exception) -> Unavailable:
     """Turn an error of the disk or of the database into one that a later run may not meet."""
     return Unavailable(
         f"{type(error).__name__}: {error}",
-        hint="check the disk: is it full, read-only, failing, or not yours to write to?",
+        hint="check the disk: is it full, read-only, failing, or not yours to write to? "
+        "What is no file where one should be has to be moved away",
     )
 
 

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mediapipe import shapes
+from mediapipe import regular, shapes
 from mediapipe.errors import ActionFailed, Stale
 from mediapipe.plan import Kept, duration, human, shown
 from mediapipe.usenet import COMPLETED, FAILED
@@ -104,11 +104,11 @@ def _ids_in(path: str, ids: Iterable[str]) -> list[str]:
     """Give which of these jobs has its state in a folder: filed under the id, or holding it."""
     place = os.path.join(path, shapes.ADMIN)
     content = b""
-    with contextlib.suppress(OSError):
-        # a fifo in its place must not hang the job
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(os.path.join(place, _STATE), flags), "rb") as file:
-            content = file.read(_LARGEST)
+    with (
+        contextlib.suppress(OSError),
+        open(os.path.join(place, _STATE), "rb", opener=regular.itself) as file,
+    ):
+        content = file.read(_LARGEST)
     return [
         one
         for one in ids

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import zlib
 from itertools import islice
+
+from mediapipe import regular
 
 TYPE_CHECKING = False  # typing itself would be a tenth of all that the pass loads
 if TYPE_CHECKING:
@@ -88,11 +89,7 @@ class FolderIndex:
 def read(path: str) -> FolderIndex | None:
     """Read the index; None where there is none, or where it is not whole or of another format."""
     try:
-        # a fifo or a device in its place must not hang the pass
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
+        with open(path, "rb", opener=regular.itself) as file:
             seal, _, sealed = file.read().partition(b"\n")
         if seal != _seal(sealed):
             return None

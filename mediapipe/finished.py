@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe import layout, remains, shapes, spool
 from mediapipe.errors import UsageError
+from mediapipe.plan import Kept, shown
 from mediapipe.usenet import COMPLETED, Job
 
 if TYPE_CHECKING:
@@ -105,6 +106,17 @@ def _history(usenet: Usenet, awaited: set[str]) -> tuple[Job, ...]:
         if not awaited - {job.id for job in jobs if job.ended} or time.monotonic() > end:
             return jobs
         time.sleep(_PAUSE)
+
+
+def not_understood(jobs: Sequence[Job]) -> Iterator[Kept]:
+    """Tell of entries that are left alone, since it is not known what they say."""
+    for job in jobs:
+        if job.strange:
+            yield Kept(
+                shown(job.name or job.id) or "a job without a name",
+                f"its entry in SABnzbd's history is not understood ({job.strange}): it is left "
+                "alone, and nothing is swept, until the entry is deleted there",
+            )
 
 
 def is_over(move: Move | None) -> bool:

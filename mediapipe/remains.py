@@ -74,9 +74,11 @@ def left_in(
     """Give the unfinished jobs that neither the queue nor the history knows, old ones alone.
 
     A failed job that SABnzbd could try again is known. None is given while a job of the queue has
-    no folder that is surely its own: after a rename in the queue it has another name. Raises
-    OSError.
+    no folder that is surely its own: after a rename in the queue it has another name. Nor while an
+    entry of the history is not understood. Raises OSError.
     """
+    if any(job.strange for job in history):
+        return ()
     going = [job for job in history if not job.ended or job.retry]
     names = [one.name for one in queue] + [job.name for job in going]
     known = {os.path.basename(job.folder) for job in going}

@@ -246,7 +246,8 @@ def _add_job_options(parser: argparse.ArgumentParser, verb: str) -> None:
         parser.add_argument(
             "--sweep",
             action="store_true",
-            help="delete unfinished jobs that SABnzbd does not know, untouched for 7 days",
+            help="delete unfinished jobs that SABnzbd does not know, and copies of moves that "
+            "nobody resumes, untouched for 7 days",
         )
     if verb == "cleanup":
         parser.add_argument(

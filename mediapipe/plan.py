@@ -89,6 +89,8 @@ def clock(moment: float) -> str:
 
 def shown(path: str) -> str:
     r"""Give a path on one line of valid UTF-8: control characters and stray bytes as escapes."""
+    if path.isprintable():  # as nearly all are
+        return path
     return "".join(
         char if char.isprintable() and not "\udc80" <= char <= "\udcff" else _escape(char)
         for char in path

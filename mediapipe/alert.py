@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import sys
 import time
@@ -44,6 +45,8 @@ _TEST = "test"
 _OURSELVES = "mediapipe-alert"
 _HISTORY = "history.db"
 """Stands for a unit: no job can tell of an outage that keeps it from its own memory."""
+_UNIT = re.compile(r"[\w:@\\-][\w:@\\.-]*\.[a-z]+", re.ASCII)
+"""As systemd.unit(5) has it."""
 _JOBS = {f"{unit}.service": job for job, unit in UNITS.items()}
 
 
@@ -66,12 +69,12 @@ def alert(options: Namespace) -> int:
         office.look_after_all()
     elif options.unit == _TEST:
         office.test()
-    elif options.unit.startswith(_OURSELVES):
-        office.say(f"{options.unit}: nobody is told of alerts themselves")
-    elif "/" in options.unit or "." not in options.unit:
+    elif not _UNIT.fullmatch(options.unit):
         raise UsageError(
             f"{options.unit!r} is no unit", hint="with its ending: qbt-upload-b2.service; or: test"
         )
+    elif options.unit.startswith(_OURSELVES):
+        office.say(f"{options.unit}: nobody is told of alerts themselves")
     else:
         office.failed(options.unit)
     return 0

@@ -161,5 +161,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(
             f"it was written by a newer mediapipe (schema {version}, this one knows {_VERSION})"
         )
+    tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
+    if version == _VERSION and tables.fetchone()[0] < _SCHEMA.count("CREATE TABLE"):
+        raise sqlite3.DatabaseError("it lacks tables that every history has")
     if version < _VERSION:
         connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")

@@ -84,7 +84,18 @@ def duration(seconds: float) -> str:
 
 def clock(moment: float) -> str:
     """Give an epoch time in seconds as local weekday and time: "Fri 20 Nov 14:00"."""
-    return time.strftime("%a %d %b %H:%M", time.localtime(moment))
+    try:
+        return time.strftime("%a %d %b %H:%M", time.localtime(moment))
+    except (OverflowError, ValueError, OSError):
+        return "an impossible date"
+
+
+def stamp(moment: float) -> str | None:
+    """Give an epoch time in seconds as ISO 8601 in UTC; None for what is no time."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def shown(path: str) -> str:

@@ -98,7 +98,7 @@ def _source(fields: Mapping[str, object], line: Line) -> Source:
         str(fields["path"]),
         _number(fields.get("size"), 0),
         _number(fields.get("inode"), 0),
-        mtime_ns if isinstance(mtime_ns, int) else None,
+        changes.whole(mtime_ns),
         objects,
         archive,
         changes.moment(line),
@@ -116,4 +116,5 @@ def _proven(fields: Mapping[str, object]) -> Proven:
 
 
 def _number(value: object, unknown: int) -> int:
-    return value if isinstance(value, int) else unknown
+    known = changes.whole(value)
+    return unknown if known is None else known

@@ -86,7 +86,7 @@ usenet_status        | plan                                                     
 status               | app_tallies latch plan usenet_status                      |
 explanation          | plan runner                                              |
 verdicts             | explanation judging layout names plan                    |
-subjects             | explanation layout names errors records disk.*           |
+subjects             | explanation layout names errors plan records disk.*      |
 explain              | * jobs.*                                                 |
 addresses            | config errors layout                                     |
 mounting remote_listing cached warming | * adapters.* disk.*                    |

@@ -64,7 +64,7 @@ def run(
 ) -> Report:
     """Fetch back what the audit knows of a path. Raises UsageError, Unavailable."""
     if options.to and not os.path.isdir(options.to):
-        raise UsageError(f"--to {options.to} is no folder", hint="make it first")
+        raise UsageError(f"--to {shown(options.to)} is no folder", hint="make it first")
     roots = [*(one.root for one in context.config.libraries.values()),
              context.config.paths.completed]  # fmt: skip
     place = options.to or options.path

@@ -1,0 +1,127 @@
+"""Odd words, audits and histories, as a person meets them: told, never a bug or a wait."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mediapipe import logs
+from mediapipe.arguments import parse_umbrella
+from mediapipe.history import open_history
+from mediapipe.records import Tally
+from mediapipe.testing.box import Box
+from tests.test_odd_files import NOWHERE, REMOTE, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.real
+
+LINE: dict[str, Any] = {
+    "time": "2026-11-20T05:34:33Z", "job": "cleanup", "action": "delete-file", "path": "/x/a",
+    "size": 5, "inode": 3, "mtime_ns": 4, "remote": "b2:entertainment-netmount/tv/x",
+    "sha1": "a" * 40, "file_id": "z", "reason": "r",
+}  # fmt: skip
+ESCAPE = "\x1b[31m\x07\nnew"
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    return Box(tmp_path / "box", NOWHERE, REMOTE)
+
+
+def audit(box: Box, *lines: dict[str, Any]) -> None:
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    (box.state / "audit.jsonl").write_text(text)
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "huge": {"size": 10**400, "inode": 10**400, "mtime_ns": 10**400},
+    "infinite": {"size": float("inf"), "inode": float("nan"), "mtime_ns": 1e300},
+    "negative": {"size": -5, "inode": -3, "mtime_ns": -4},
+    "no words": {"job": {"a": 1}, "action": ["x"], "reason": [ESCAPE], "time": 7},
+    "escapes": {"job": ESCAPE, "action": ESCAPE, "reason": ESCAPE, "remote": ESCAPE},
+    "a NUL": {"path": "/x/a\0b"},
+    "objects": {"objects": [1, None, {}], "files": [{"path": "/x", "size": "x"}]},
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_odd_lines_of_the_audit(box: Box, what: str) -> None:
+    audit(box, LINE, {**LINE, **ODD[what]})
+    for words in (("history",), ("history", "/x"), ("explain", "/x"), ("explain", "/x/a")):
+        told = run(box, *words, status=0).stdout
+        assert "\x1b" not in told
+        assert "\x07" not in told
+    # of the history each line is a change
+    assert run(box, "history", status=0).stdout.count("\n") == 2
+    assert len(run(box, "history", "--json", status=0).stdout.splitlines()) == 2
+    if what != "objects":
+        run(box, "restore", "/x", "--dry-run", status=75)  # the remote is not there
+
+
+def test_half_a_character_is_in_no_path(box: Box) -> None:
+    audit(box, {**LINE, "path": "/x/\ud800"}, {**LINE, "path": "/x/\udcff \U0001f3ac"})
+    ended = run(box, "history", status=0)
+    assert "line 1 of" in ended.stderr
+    assert "/x/\\xff \U0001f3ac" in ended.stdout
+    run(box, "restore", "/x", "--dry-run", status=75)
+
+
+def test_a_time_that_no_clock_shows(box: Box) -> None:
+    with contextlib.closing(open_history(str(box.state))) as history:
+        history.record_run("upload", 1e300, -1e300, "done", (1, 0, 0), ESCAPE)
+        history.record_run("cleanup", float("inf"), 1.0, "failed", (1, 0, 0), ESCAPE)
+        history.tally("library", [Tally("tv", 2**62, 2**62, 4e18)])
+    told = run(box, "status", status=0).stdout
+    assert "impossible date" in told
+    assert "\x1b" not in told
+    assert json.loads(run(box, "status", "--json", status=0).stdout)["jobs"]["upload"]
+
+
+def test_a_history_that_lacks_tables(box: Box) -> None:
+    with contextlib.closing(open_history(str(box.state))):
+        pass
+    with contextlib.closing(sqlite3.connect(box.state / "history.db")) as database:
+        database.execute("DROP TABLE runs")
+    for words in (("status",), ("upload",)):
+        ended = run(box, *words, status=78)
+        assert "lacks tables" in ended.stderr
+        assert "move it away" in ended.stderr
+
+
+@pytest.mark.parametrize("unit", ["../../x.service", ESCAPE + ".service", "x", ".service", "a.b c"])
+def test_what_is_no_unit_is_told_to_nobody(box: Box, unit: str) -> None:
+    ended = run(box, "alert", unit, status=2)
+    assert (ended.stdout, "\x1b" in ended.stderr) == ("", False)
+
+
+def test_the_journal_knows_no_time_before_1970() -> None:
+    (since,) = [one for one in logs.command(parse_umbrella(["logs", "--since", "5000w"]))
+                if one.startswith("--since=")]  # fmt: skip
+    assert int(since.removeprefix("--since=-").removesuffix("s")) <= time.time()
+
+
+def test_a_folder_above_all_is_looked_through_where_jobs_look(box: Box) -> None:
+    """`explain /` would read every disk of the host."""
+    box.movies.joinpath("film.mkv").write_bytes(b"film")
+    (box.folder / "media" / "photos").mkdir()
+    (box.folder / "media" / "photos" / "a.jpg").touch()
+    for folder in ("/", str(box.folder), str(box.movies)):
+        told = json.loads(run(box, "explain", folder, "--json", status=0).stdout)
+        assert [one["path"] for one in told["files"]] == [str(box.movies / "film.mkv")]
+    ended = run(box, "explain", str(box.folder / "media" / "photos"), status=2)
+    assert "outside the libraries and downloads" in ended.stderr
+
+
+def test_a_link_to_a_library_is_one(box: Box) -> None:
+    box.movies.joinpath("folder").mkdir()
+    box.movies.joinpath("folder", "film.mkv").write_bytes(b"film")
+    (box.folder / "link").symlink_to(box.movies)
+    told = run(box, "explain", str(box.folder / "link" / "folder"), status=0).stdout
+    assert "film.mkv" in told

@@ -27,7 +27,7 @@ from mediapipe.log import Log
 from mediapipe.owner import become_owner
 from mediapipe.plan import shown
 from mediapipe.streams import is_journal
-from mediapipe.units import SecretFile
+from mediapipe.units import AbsPath, SecretFile
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -147,6 +147,8 @@ class _Office:
     def test(self) -> None:
         """Send a message that says that messages arrive."""
         if not self._settings.urls_file:
+            if self._settings.trouble:
+                raise ConfigError(f"it is not known whom to tell: {self._settings.trouble}")
             raise ConfigError(
                 "notify.urls_file is blank: nobody is told of anything",
                 hint="name a file with one apprise URL per line",
@@ -183,7 +185,7 @@ class _Office:
                     self._trouble.append(
                         Unavailable(
                             f"cannot remember what was told of {unit}: {error.strerror}",
-                            hint="is the disk full? it will be told again",
+                            hint="is the disk full, or not yours to write to? It is told again",
                         )
                     )
 
@@ -239,16 +241,16 @@ def _settings(path: str) -> _Settings:
         return _Settings(places.state_folder(config.paths.state), config.notify.urls_file)
     except MediapipeError as error:
         trouble = shown(" ".join(str(error).split()))[:_MOST]
-    file, state = "", places.STATE
+    file, state = SecretFile(""), places.STATE
     try:
         table = tomllib.loads(regular.read(path).decode())
-        file = str(table.get("notify", {}).get("urls_file", ""))
-        state = str(table.get("paths", {}).get("state", state))
+        file = SecretFile.parse(table.get("notify", {}).get("urls_file", ""))
+        state = AbsPath.parse(table.get("paths", {}).get("state", state))
     except (OSError, ValueError, AttributeError, RecursionError):
         default = SecretFile("notify-urls")
-        if (found := default.path()) and os.path.exists(found):
+        if not file and (found := default.path()) and os.path.exists(found):
             file = default
-    return _Settings(places.state_folder(state), SecretFile(file), trouble)
+    return _Settings(places.state_folder(state), file, trouble)
 
 
 def _path(file: SecretFile) -> str:

@@ -125,3 +125,29 @@ def test_a_link_to_a_library_is_one(box: Box) -> None:
     (box.folder / "link").symlink_to(box.movies)
     told = run(box, "explain", str(box.folder / "link" / "folder"), status=0).stdout
     assert "film.mkv" in told
+
+
+WRONG = {
+    "a state with NUL": '[paths]\nstate = "/a\\u0000b"\n',
+    "a relative state": '[paths]\nstate = "rel"\n',
+    "a number": "paths = 5\nnotify = [1]\n",
+    "a file of URLs with NUL": '[notify]\nurls_file = "/a\\u0000b"\n',
+    "a file of URLs that is a number": "[notify]\nurls_file = 5\n",
+    "no TOML": "[" * 5000,
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_configuration_of_any_content_silences_no_alert(
+    box: Box, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is anything written where it does not say."""
+    box.config_path.write_text(WRONG[what])
+    monkeypatch.chdir(box.folder)
+    monkeypatch.setenv("STATE_DIRECTORY", str(box.state))
+    told = run(box, "alert", "some.service", status=0).stdout
+    assert "some.service" in told
+    assert "the configuration is not sound" in told
+    assert not (box.folder / "rel").exists()
+    assert "is blank" not in run(box, "alert", "test", status=78).stderr
+    run(box, "doctor", "config", status=78)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ def _sources(line: Line, place: str) -> list[Source]:
     source = _deleted(line)
     if source is not None:
         hit = source.path == place or inside(source.path, place)
-        return [source] if hit else []
+        return [source] if hit and _is_plain(source.path) else []
     # what a person deleted is known from its upload; below a folder that may have been on purpose
     files = line.get("files")
     return [
@@ -77,6 +78,11 @@ def _sources(line: Line, place: str) -> list[Source]:
         for one in (files if isinstance(files, list) else ())
         if isinstance(one, dict) and one.get("path") == place
     ]
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path is one that a disk has, without detours that lead out of where it is put."""
+    return path == os.path.normpath(path) and path[:1] == "/" != path[1:2] and "\0" not in path
 
 
 def _deleted(line: Line) -> Source | None:

@@ -46,7 +46,7 @@ ODD: dict[str, dict[str, Any]] = {
     "negative": {"size": -5, "inode": -3, "mtime_ns": -4},
     "no words": {"job": {"a": 1}, "action": ["x"], "reason": [ESCAPE], "time": 7},
     "escapes": {"job": ESCAPE, "action": ESCAPE, "reason": ESCAPE, "remote": ESCAPE},
-    "a NUL": {"path": "/x/a\0b"},
+    "a NUL": {"reason": "a\0b"},
     "objects": {"objects": [1, None, {}], "files": [{"path": "/x", "size": "x"}]},
 }
 
@@ -63,6 +63,16 @@ def test_odd_lines_of_the_audit(box: Box, what: str) -> None:
     assert len(run(box, "history", "--json", status=0).stdout.splitlines()) == 2
     if what != "objects":
         run(box, "restore", "/x", "--dry-run", status=75)  # the remote is not there
+
+
+@pytest.mark.parametrize("path", ["/x/../../etc/a", "/x/./a", "/x//a", "//x/a", "/x/a\0b", "/x/a/"])
+def test_a_path_with_detours_is_not_restored(box: Box, path: str) -> None:
+    """It would lead out of the folder that is named with --to."""
+    audit(box, {**LINE, "path": path})
+    (box.folder / "to").mkdir()
+    for words in (("/x",), ("/x", "--to", str(box.folder / "to"))):
+        ended = run(box, "restore", "--dry-run", *words, status=3)
+        assert "the audit knows of no file that was deleted at /x" in ended.stdout
 
 
 def test_half_a_character_is_in_no_path(box: Box) -> None:

@@ -207,7 +207,8 @@ def _why_not_fetched(one: Proven, world: World, config: Config) -> str:
         return f"the audit has no SHA-1 of {name}"
     if _stands(one, world.objects):
         return ""
-    other = "has other bytes now" if one.remote in world.objects else "is gone"
+    there = world.objects.get(one.remote)
+    other = "is gone" if not there else f"has {'other bytes' if there.sha1 else 'no SHA-1'} now"
     if not one.file_id:
         return f"{name} {other}, and the audit has no file id of the old version"
     if not world.by_id:

@@ -84,7 +84,9 @@ def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
 
 def _parse(parser: _Parser, words: Sequence[str]) -> argparse.Namespace:
     """Parse; an empty word is a variable that was not set, and would mean the current folder."""
-    if any(not word or (word.startswith("--") and word.endswith("=")) for word in words):
+    if any(
+        not word or (word.startswith("--") and word.find("=") == len(word) - 1) for word in words
+    ):
         raise UsageError(
             "one of the arguments is empty",
             hint=f"is a variable of the shell not set? See {parser.prog} --help",

@@ -86,8 +86,6 @@ def _parse(raw: bytes) -> Line | None:
     for text in (raw, raw[max(raw.rfind(_BEGINNING), 0) :]):
         try:
             line = json.loads(text)
-            if b"\\u" in text:  # half a character is in no path, and nobody could write it
-                json.dumps(line, ensure_ascii=False).encode(errors="surrogateescape")
         except (ValueError, RecursionError):
             continue
         return line if isinstance(line, dict) else None

@@ -70,7 +70,8 @@ def _sources(line: Line, place: str) -> list[Source]:
     source = _deleted(line)
     if source is not None:
         hit = source.path == place or inside(source.path, place)
-        return [source] if hit and _is_plain(source.path) else []
+        names = (source.path, *(one.remote for one in source.objects))
+        return [source] if hit and _is_plain(source.path) and all(map(_is_name, names)) else []
     # what a person deleted is known from its upload; below a folder that may have been on purpose
     files = line.get("files")
     return [
@@ -82,7 +83,15 @@ def _sources(line: Line, place: str) -> list[Source]:
 
 def _is_plain(path: str) -> bool:
     """Whether a path is one that a disk has, without detours that lead out of where it is put."""
-    return path == os.path.normpath(path) and path[:1] == "/" != path[1:2] and "\0" not in path
+    return path == os.path.normpath(path) and path[:1] == "/" != path[1:2]
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can be a name: half a character is in none."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _deleted(line: Line) -> Source | None:

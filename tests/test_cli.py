@@ -236,6 +236,7 @@ def test_a_reader_who_has_enough_is_no_failure(box):
         ("mediapipe", "explain", ""),
         ("mediapipe", "restore", ""),
         ("mediapipe", "restore", "/a", "--to="),
+        ("mediapipe", "status", "--config="),
         ("mediapipe", "history", ""),
         ("mediapipe", "warm", "a", ""),
         ("qbt-upload-b2", "--config", ""),

@@ -48,7 +48,7 @@ def run(box: Box, *words: str, status: int) -> subprocess.CompletedProcess[str]:
     """Run a command; demand its status, within the time that a wait would exceed."""
     ended = subprocess.run(
         [str(Path(sys.executable).parent / "mediapipe"), *words, "--config", str(box.config_path)],
-        capture_output=True, text=True, timeout=10, check=False, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
         env={**os.environ, "CREDENTIALS_DIRECTORY": str(box.folder / "credentials")},
     )  # fmt: skip
     assert "Traceback" not in ended.stderr, ended.stderr

@@ -76,10 +76,17 @@ def test_a_path_with_detours_is_not_restored(box: Box, path: str) -> None:
 
 
 def test_half_a_character_is_in_no_path(box: Box) -> None:
-    audit(box, {**LINE, "path": "/x/\ud800"}, {**LINE, "path": "/x/\udcff \U0001f3ac"})
-    ended = run(box, "history", status=0)
-    assert "line 1 of" in ended.stderr
-    assert "/x/\\xff \U0001f3ac" in ended.stdout
+    audit(
+        box,
+        {**LINE, "path": "/x/\ud800"},
+        {**LINE, "path": "/x/b", "remote": "b2:entertainment-netmount/\ud800"},
+        {**LINE, "path": "/x/\udcff \U0001f3ac"},
+    )
+    told = run(box, "history", status=0).stdout
+    assert "/x/\\xff \U0001f3ac" in told
+    assert "/x/\\ud800" in told
+    for path in ("/x/b", "/x/a"):
+        run(box, "restore", path, "--dry-run", status=3)
     run(box, "restore", "/x", "--dry-run", status=75)
 
 

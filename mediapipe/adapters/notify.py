@@ -33,7 +33,7 @@ class Url:
 def read_urls(path: str) -> tuple[Url, ...]:
     """Read the file; blank lines and those that begin with # say nothing. Raises ConfigError."""
     try:
-        lines = [line.strip() for line in regular.read(path).decode().splitlines()]
+        lines = [line.strip() for line in regular.read(path).decode().split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         words = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigError(

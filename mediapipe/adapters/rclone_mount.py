@@ -114,7 +114,7 @@ def people(config: RcloneConfig) -> tuple[str, ...]:
             hint="start the systemd unit, or give an absolute path",
         )
     try:
-        lines = [line.strip() for line in regular.read(path).decode().splitlines()]
+        lines = [line.strip() for line in regular.read(path).decode().split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"cannot read {path}: {why}", hint=name) from None

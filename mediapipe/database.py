@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 
-from mediapipe.errors import ConfigError, Unavailable
+from mediapipe.errors import AWAY, ConfigError, Unavailable
 
 NAME = "history.db"
 _VERSION = 3
@@ -139,7 +139,7 @@ def _trouble(path: str, error: Exception) -> Unavailable | ConfigError:
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         return ConfigError(
             f"{path} is damaged: {error}",
-            hint="move it away: proofs are made again from markers, and deletions only wait longer",
+            hint=AWAY,
         )
     return Unavailable(
         f"cannot open {path}: {error}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,20 @@ def test_a_history_that_lacks_tables(box: Box) -> None:
         ended = run(box, *words, status=78)
         assert "lacks tables" in ended.stderr
         assert "move it away" in ended.stderr
+
+
+@pytest.mark.parametrize("words", [("status",), ("upload",), ("restore", "/x")])
+def test_a_history_that_is_damaged_further_on(box: Box, words: tuple[str, ...]) -> None:
+    """It opens, and only what is read later fails: a later run would meet the same."""
+    with contextlib.closing(open_history(str(box.state))):
+        pass
+    with (box.state / "history.db").open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(4096)
+        file.write(bytes(size - 4096))
+    ended = run(box, *words, status=78)
+    assert "history.db is damaged" in ended.stderr
+    assert "move it away" in ended.stderr
 
 
 @pytest.mark.parametrize("unit", ["../../x.service", ESCAPE + ".service", "x", ".service", "a.b c"])

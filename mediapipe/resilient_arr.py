@@ -274,7 +274,7 @@ def _sound(verb: str, answer: requests.Response) -> requests.Response:
         answer._content = b"{}"  # noqa: SLF001 - some deletions answer nothing at all
     try:
         body = json.loads(answer.content) if "html" not in kind else None
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if status >= _ERRORS:
         raise ArrRejected(words, body=body)

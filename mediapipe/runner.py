@@ -125,18 +125,11 @@ class Report:
 def path_json(path: str) -> dict[str, object]:
     r"""Give a path for JSON: stray bytes stand as `\udcXX` escapes, with `path_b64` added."""
     fields: dict[str, object] = {"path": path}
-    raw = os.fsencode(path)
-    if not _is_utf8(raw):
-        fields["path_b64"] = base64.b64encode(raw).decode()
+    with contextlib.suppress(UnicodeEncodeError):  # half a character is in no name on a disk
+        raw = os.fsencode(path)
+        if raw.decode(errors="replace").encode() != raw:
+            fields["path_b64"] = base64.b64encode(raw).decode()
     return fields
-
-
-def _is_utf8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _action_json(result: Result) -> dict[str, object]:

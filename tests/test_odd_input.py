@@ -13,8 +13,12 @@ import pytest
 
 from mediapipe import logs
 from mediapipe.arguments import parse_umbrella
+from mediapipe.errors import Unavailable
 from mediapipe.history import open_history
+from mediapipe.plan import Kept
 from mediapipe.records import Tally
+from mediapipe.report import print_error, print_report
+from mediapipe.runner import Report
 from mediapipe.testing.box import Box
 from tests.test_odd_files import NOWHERE, REMOTE, run
 
@@ -186,3 +190,19 @@ def test_a_configuration_of_any_content_silences_no_alert(
     assert not (box.folder / "rel").exists()
     assert "is blank" not in run(box, "alert", "test", status=78).stderr
     run(box, "doctor", "config", status=78)
+
+
+def test_no_word_of_others_reaches_the_terminal_as_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An app's answer may hold anything, and a reason or a hint may hold the answer."""
+    trouble = Unavailable(f"it answers {ESCAPE}", hint=ESCAPE)
+    kept = (Kept("name", f"it answers {ESCAPE}"),)
+    print_report(
+        Report("cleanup", dry_run=False, results=(), kept=kept, trouble=trouble),
+        1.0, as_json=False, verbose=True,
+    )  # fmt: skip
+    print_error(trouble, job=None, dry_run=False, as_json=False)
+    for text in capsys.readouterr():
+        assert ESCAPE[1:5] in text
+        assert not {"\x1b", "\x07"} & {*text}

@@ -253,6 +253,29 @@ def test_garbage_is_not_an_empty_list(
 
 
 @pytest.mark.parametrize(
+    "odd",
+    [
+        {"added_on": 10**400}, {"seeding_time": 1e400}, {"ratio": float("nan")}, {"size": 10**30},
+        {"progress": float("inf")}, {"amount_left": -(10**30)},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_number_that_qbittorrent_has_not_is_no_answer(
+    box: Attack, fake: Callable[[Any, Any], None], odd: dict[str, Any]
+) -> None:
+    fake([torrent(box, **odd)], [])
+    box.cleanup(status=75)
+
+
+def test_half_a_character_in_a_torrents_name_ends_no_report(
+    box: Attack, fake: Callable[[Any, Any], None]
+) -> None:
+    fake([torrent(box, name="\ud800 x")], [wanted("\ud800 x")])
+    for options in (("--dry-run",), ()):
+        box.cleanup(*options, status=None)
+
+
+@pytest.mark.parametrize(
     "name", ["../../secret.mkv", "", ".", "movies", ".mediapipe-root", "a\0b", "\ud800", "n" * 5000]
 )
 def test_an_odd_file_name_from_qbittorrent_leads_nowhere(

@@ -105,8 +105,10 @@ JOBS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("key", JOBS)
-def test_a_job_ends_at_once_where_a_secret_is_no_file(key: str, box: Box, odd: Path) -> None:
+def test_a_job_ends_at_once_where_a_secret_is_no_file(key: str, box: Box) -> None:
     verb, settings = JOBS[key]
+    odd = box.folder / "fifo"
+    os.mkfifo(odd)
     table, _, name = key.partition(".")
     box.movies.joinpath("film.mkv").write_bytes(b"film")
     box.write_config(**{table: {**settings, name: str(odd)}})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import sys
 import time
@@ -14,7 +15,7 @@ import tomllib
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from mediapipe import alerts, places
+from mediapipe import alerts, places, regular
 from mediapipe.adapters import journal, notify
 from mediapipe.alert_memory import Store
 from mediapipe.alerts import Failure, Memory, Message, Owed
@@ -27,7 +28,7 @@ from mediapipe.log import Log
 from mediapipe.owner import become_owner
 from mediapipe.plan import shown
 from mediapipe.streams import is_journal
-from mediapipe.units import SecretFile
+from mediapipe.units import AbsPath, SecretFile
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -45,6 +46,8 @@ _TEST = "test"
 _OURSELVES = "mediapipe-alert"
 _HISTORY = "history.db"
 """Stands for a unit: no job can tell of an outage that keeps it from its own memory."""
+_UNIT = re.compile(r"[\w:@\\-][\w:@\\.-]*\.[a-z]+", re.ASCII)
+"""As systemd.unit(5) has it."""
 _JOBS = {f"{unit}.service": job for job, unit in UNITS.items()}
 
 
@@ -67,12 +70,12 @@ def alert(options: Namespace) -> int:
         office.look_after_all()
     elif options.unit == _TEST:
         office.test()
-    elif options.unit.startswith(_OURSELVES):
-        office.say(f"{options.unit}: nobody is told of alerts themselves")
-    elif "/" in options.unit or "." not in options.unit:
+    elif not _UNIT.fullmatch(options.unit):
         raise UsageError(
             f"{options.unit!r} is no unit", hint="with its ending: qbt-upload-b2.service; or: test"
         )
+    elif options.unit.startswith(_OURSELVES):
+        office.say(f"{options.unit}: nobody is told of alerts themselves")
     else:
         office.failed(options.unit)
     return 0
@@ -145,6 +148,8 @@ class _Office:
     def test(self) -> None:
         """Send a message that says that messages arrive."""
         if not self._settings.urls_file:
+            if self._settings.trouble:
+                raise ConfigError(f"it is not known whom to tell: {self._settings.trouble}")
             raise ConfigError(
                 "notify.urls_file is blank: nobody is told of anything",
                 hint="name a file with one apprise URL per line",
@@ -181,7 +186,7 @@ class _Office:
                     self._trouble.append(
                         Unavailable(
                             f"cannot remember what was told of {unit}: {error.strerror}",
-                            hint="is the disk full? it will be told again",
+                            hint="is the disk full, or not yours to write to? It is told again",
                         )
                     )
 
@@ -237,17 +242,16 @@ def _settings(path: str) -> _Settings:
         return _Settings(places.state_folder(config.paths.state), config.notify.urls_file)
     except MediapipeError as error:
         trouble = shown(" ".join(str(error).split()))[:_MOST]
-    file, state = "", places.STATE
+    file, state = SecretFile(""), places.STATE
     try:
-        with open(path, "rb") as stream:
-            table = tomllib.load(stream)
-        file = str(table.get("notify", {}).get("urls_file", ""))
-        state = str(table.get("paths", {}).get("state", state))
-    except (OSError, ValueError, AttributeError):
+        table = tomllib.loads(regular.read(path).decode())
+        file = SecretFile.parse(table.get("notify", {}).get("urls_file", ""))
+        state = AbsPath.parse(table.get("paths", {}).get("state", state))
+    except (OSError, ValueError, AttributeError, RecursionError):
         default = SecretFile("notify-urls")
-        if (found := default.path()) and os.path.exists(found):
+        if not file and (found := default.path()) and os.path.exists(found):
             file = default
-    return _Settings(places.state_folder(state), SecretFile(file), trouble)
+    return _Settings(places.state_folder(state), file, trouble)
 
 
 def _path(file: SecretFile) -> str:

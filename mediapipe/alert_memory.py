@@ -12,6 +12,7 @@ import os
 from dataclasses import asdict
 from typing import Any
 
+from mediapipe import regular
 from mediapipe.alerts import Memory, Message, Owed
 
 FOLDER = "alerts"
@@ -39,7 +40,8 @@ class Store:
         newest, found = -1, Memory()
         for folder in self._folders:
             try:
-                with open(os.path.join(folder, f"{unit}.json"), encoding="utf-8") as file:
+                path = os.path.join(folder, f"{unit}.json")
+                with open(path, encoding="utf-8", opener=regular.opener) as file:
                     written = os.fstat(file.fileno()).st_mtime_ns
                     if written > newest:
                         newest, found = written, _memory(json.load(file))

@@ -48,7 +48,7 @@ def parse_job(verb: str, words: Sequence[str]) -> argparse.Namespace:
     )
     _add_job_options(parser, verb)
     parser.set_defaults(verb=verb)
-    return parser.parse_args(words)
+    return _parse(parser, words)
 
 
 def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
@@ -79,6 +79,18 @@ def parse_umbrella(words: Sequence[str]) -> argparse.Namespace:
     if not words:
         parser.print_help(sys.stdout)
         parser.exit(2)
+    return _parse(parser, words)
+
+
+def _parse(parser: _Parser, words: Sequence[str]) -> argparse.Namespace:
+    """Parse; an empty word is a variable that was not set, and would mean the current folder."""
+    if any(
+        not word or (word.startswith("--") and word.find("=") == len(word) - 1) for word in words
+    ):
+        raise UsageError(
+            "one of the arguments is empty",
+            hint=f"is a variable of the shell not set? See {parser.prog} --help",
+        )
     return parser.parse_args(words)
 
 
@@ -236,7 +248,8 @@ def _add_job_options(parser: argparse.ArgumentParser, verb: str) -> None:
         parser.add_argument(
             "--sweep",
             action="store_true",
-            help="delete unfinished jobs that SABnzbd does not know, untouched for 7 days",
+            help="delete unfinished jobs that SABnzbd does not know, and copies of moves that "
+            "nobody resumes, untouched for 7 days",
         )
     if verb == "cleanup":
         parser.add_argument(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import stat
 import time
 from typing import TYPE_CHECKING, Any
+
+from mediapipe import regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,12 +60,7 @@ def demand_writable(state: str) -> None:
 
 
 def _open(state: str) -> int:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-    descriptor = os.open(os.path.join(state, NAME), flags, 0o664)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no regular file", NAME)
-    return descriptor
+    return regular.opener(os.path.join(state, NAME), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 def read(state: str, start: int = 0) -> Iterator[Line | None]:
@@ -76,8 +71,7 @@ def read(state: str, start: int = 0) -> Iterator[Line | None]:
     Nothing where nothing was ever changed. Raises OSError.
     """
     try:
-        # a fifo in its place must not hang
-        descriptor = os.open(os.path.join(state, NAME), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = regular.opener(os.path.join(state, NAME), os.O_RDONLY)
     except FileNotFoundError:
         return
     with os.fdopen(descriptor, "rb") as stream:

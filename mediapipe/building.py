@@ -7,7 +7,7 @@ import functools
 import sqlite3
 from typing import TYPE_CHECKING
 
-from mediapipe import app_tallies, latch
+from mediapipe import app_tallies, latch, regular
 from mediapipe.adapters.archives import Unarchiver
 from mediapipe.adapters.jellyfin import Jellyfin
 from mediapipe.adapters.mounted import Mounted
@@ -151,10 +151,13 @@ def secret(file: SecretFile, key: str) -> str:
         return ""
     path = _file(file, key)
     try:
-        with open(path, encoding="utf-8") as stream:
-            value = stream.read().strip()
+        value = regular.read(path).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{key}: cannot read {path}: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(
+            f"{key}: cannot read {path}: {why}",
+            hint="put the secret alone into it, readable for the user of the service",
+        ) from None
     if not value:
         raise ConfigError(f"{key}: {path} is empty")
     return value

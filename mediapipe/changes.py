@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LISTS = ("files", "objects", "hidden")
 """Fields that hold more paths and remote names."""
+_MOST = 1 << 64
 
 
 def places(word: str) -> frozenset[str]:
@@ -71,18 +72,23 @@ def moment(line: Line) -> float:
         return 0.0
 
 
+def whole(value: object) -> int | None:
+    """Give a number that a disk can tell of a file; None for anything else."""
+    return value if isinstance(value, int) and abs(value) < _MOST else None
+
+
 def as_text(line: Line) -> str:
     """Give a change as one readable line."""
-    size, remote = line.get("size"), line.get("remote")
+    size, remote = whole(line.get("size")), line.get("remote")
     words = [
         clock(moment(line)),
-        f"{line.get('job', '?'):<10}",
-        str(line.get("action", "?")),
+        f"{shown(str(line.get('job', '?'))):<10}",
+        shown(str(line.get("action", "?"))),
         shown(str(line.get("path", "?"))),
     ]
     if line.get("action") == "move" and isinstance(line.get("to"), str):
         words.append(f"to {shown(line['to'])}")
-    if isinstance(size, int):
+    if size is not None:
         words.append(f"({human(size)})")
     reason = str(line.get("reason") or "")
     if isinstance(remote, str) and remote not in reason:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import stat
 import tomllib
 import types
 import typing
@@ -13,11 +10,11 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
+from mediapipe import regular
 from mediapipe.config import Config
 from mediapipe.errors import ConfigError
 from mediapipe.units import Checked
 
-_LARGEST = 1 << 20
 _REMOTE = re.compile(r"[\w.+@ -]+:.+", re.ASCII)
 _RC_ADDR = re.compile(r"unix:///.+|([\w.-]*|\[[\da-fA-F:.]+\]):\d{1,5}", re.ASCII)
 
@@ -25,7 +22,7 @@ _RC_ADDR = re.compile(r"unix:///.+|([\w.-]*|\[[\da-fA-F:.]+\]):\d{1,5}", re.ASCI
 def load(path: str) -> Config:
     """Load and check a configuration file; raises ConfigError that names every mistake."""
     try:
-        table = tomllib.loads(_read(path))
+        table = tomllib.loads(regular.read(path).decode())
     except OSError as error:
         raise ConfigError(
             f"cannot read the configuration {path}: {error.strerror}",
@@ -41,17 +38,6 @@ def load(path: str) -> Config:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise ConfigError(f"{path} has {count}:\n" + "\n".join(f"  {line}" for line in mistakes))
     return typing.cast("Config", config)
-
-
-def _read(path: str) -> str:
-    """Read the file; a fifo, a device or a film by mistake ends in an error, not in waiting."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no regular file of at most 1 MiB")
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read().decode()
 
 
 def _build(cls: type, table: object, where: str, mistakes: list[str]) -> Any:

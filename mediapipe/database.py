@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 
-from mediapipe.errors import ConfigError, Unavailable
+from mediapipe.errors import AWAY, ConfigError, Unavailable
 
 NAME = "history.db"
 _VERSION = 3
@@ -74,6 +75,7 @@ def connect(folder: str) -> sqlite3.Connection:
     path = os.path.join(folder, NAME)
     try:
         os.makedirs(folder, exist_ok=True)
+        _look(path)
         connection = _open(path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -118,11 +120,17 @@ def _filled(connection: sqlite3.Connection, path: str) -> bool:
 
 
 def _look(path: str) -> tuple[bool, int, int, int] | None:
-    """Give what changes when a database is written to, or None where there is none."""
+    """Give what changes when a database is written to, or None where there is none.
+
+    Raises DatabaseError for what is no file: SQLite would wait for a fifo, and take a device for an
+    empty database.
+    """
     try:
         found = os.stat(path)
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(found.st_mode):
+        raise sqlite3.DatabaseError("it is no regular file")
     return (os.path.exists(f"{path}-wal"), found.st_ino, found.st_mtime_ns, found.st_size)
 
 
@@ -131,7 +139,7 @@ def _trouble(path: str, error: Exception) -> Unavailable | ConfigError:
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         return ConfigError(
             f"{path} is damaged: {error}",
-            hint="move it away: proofs are made again from markers, and deletions only wait longer",
+            hint=AWAY,
         )
     return Unavailable(
         f"cannot open {path}: {error}",
@@ -153,5 +161,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(
             f"it was written by a newer mediapipe (schema {version}, this one knows {_VERSION})"
         )
+    tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'")
+    if version == _VERSION and tables.fetchone()[0] < _SCHEMA.count("CREATE TABLE"):
+        raise sqlite3.DatabaseError("it lacks tables that every history has")
     if version < _VERSION:
         connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")

@@ -28,6 +28,11 @@ EXIT_STATUS: dict[Outcome, int] = {
 }
 
 
+AWAY = "move it away: proofs are made again from markers, and deletions only wait longer"
+"""What to do about a history that is none."""
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+
 class MediapipeError(Exception):
     """An expected end of a run: one clear line, and a hint on what to do about it."""
 
@@ -70,11 +75,17 @@ class RemoteOut(Unavailable):
     """The remote or the way to it is out: upload asks again after growing pauses."""
 
 
-def out_of_order(error: Exception) -> Unavailable:
-    """Turn an error of the disk or of the database into one that a later run may not meet."""
+def out_of_order(error: Exception) -> MediapipeError:
+    """Turn an error of the disk or of the database into one that a later run may not meet.
+
+    Of a database that is damaged only a person can make another one.
+    """
+    if getattr(error, "sqlite_errorname", "").startswith(_DAMAGED):
+        return ConfigError(f"the state folder's history.db is damaged: {error}", hint=AWAY)
     return Unavailable(
         f"{type(error).__name__}: {error}",
-        hint="check the disk: is it full, read-only, failing, or not yours to write to?",
+        hint="check the disk: is it full, read-only, failing, or not yours to write to? "
+        "What is no file where one should be has to be moved away",
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, field
 from typing import TYPE_CHECKING
 
 from mediapipe.facts import fact
-from mediapipe.plan import duration, human, shown
+from mediapipe.plan import duration, human, shown, stamp
 from mediapipe.runner import path_json
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def as_json(told: Explanation) -> dict[str, object]:
         "torrents": [_torrent_json(one) for one in told.torrents],
         "files": [_file_json(one) for one in told.files],
         "held_up": [
-            {**asdict(one), "until": None if one.until is None else _stamp(one.until)}
+            {**asdict(one), "until": None if one.until is None else stamp(one.until)}
             for one in told.held_up
         ],
         "unasked": dict(told.unasked),
@@ -135,7 +134,7 @@ def _file_json(about: AboutFile) -> dict[str, object]:
 
 
 def _verdict_json(verdict: Verdict) -> dict[str, object]:
-    until = None if verdict.until is None else _stamp(verdict.until)
+    until = None if verdict.until is None else stamp(verdict.until)
     return {"verdict": verdict.word, "reason": verdict.reason, "until": until}
 
 
@@ -192,7 +191,3 @@ def _file(about: AboutFile, names: Mapping[str, str]) -> Iterator[str]:
 
 def _line(title: str, text: str) -> str:
     return f"  {title:<8} {shown(text)}"
-
-
-def _stamp(moment: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

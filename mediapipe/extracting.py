@@ -14,10 +14,10 @@ from mediapipe.errors import ActionFailed, ConfigError, Unavailable
 from mediapipe.gradually import finish
 from mediapipe.layout import inside
 from mediapipe.plan import human, shown
-from mediapipe.sending import Load, send
+from mediapipe.sending import Load, send, why_taken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from mediapipe.items import Extract
     from mediapipe.ports import Archives, Remote
@@ -104,7 +104,8 @@ def extract_and_send(
         if not any(not member.folder for member in listing.members) or unaccounted(
             listing, path, whole
         ):
-            return _send(item.base, item.prefix, used, context, remote), frozenset(used)
+            load = Load(item.base, item.prefix, used)
+            return _send(load, context, remote), frozenset(used)
         archives.extract(
             path,
             scratch,
@@ -125,19 +126,19 @@ def extract_and_send(
         for name in files:
             if reason := remote.why_not_storable(f"{prefix}/{name}"):
                 raise ActionFailed(f"its member {shown(name)}: {reason}")
-        return _send(scratch, prefix, files, context, remote), frozenset(used)
+        return _send(Load(scratch, prefix, files, archive=path), context, remote), frozenset(used)
 
 
-def _send(
-    base: str, prefix: str, files: Mapping[str, File], context: Context, remote: Remote
-) -> tuple[Proven, ...]:
+def _send(load: Load, context: Context, remote: Remote) -> tuple[Proven, ...]:
     """Send all or nothing: an archive is proven by every member. Raises ActionFailed."""
-    sent = finish(send(Load(base, prefix, files), remote, context))
+    for name, reason in why_taken(load, remote, context).items():
+        raise ActionFailed(f"{shown(name)}: {reason}")
+    sent = finish(send(load, remote, context))
     if sent.trouble:
         raise sent.trouble
     for name, reason in sent.failures.items():
         raise ActionFailed(f"{shown(name)}: {reason}")
-    return tuple(sent.proven[name] for name in sorted(files))
+    return tuple(sent.proven[name] for name in sorted(load.files))
 
 
 def _members(scratch: str) -> dict[str, File]:

@@ -6,15 +6,16 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from mediapipe import layout, remains, shapes, spool
+from mediapipe import layout, moving, remains, shapes, spool
 from mediapipe.errors import UsageError
 from mediapipe.facts import fact
+from mediapipe.plan import Kept, shown
 from mediapipe.usenet import COMPLETED, Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mediapipe.config import SabnzbdConfig
+    from mediapipe.config import Config, SabnzbdConfig
     from mediapipe.disk.roots import Root
     from mediapipe.records import Move
     from mediapipe.remains import Debris, Left
@@ -69,24 +70,23 @@ def gather(context: Context, settings: SabnzbdConfig, usenet: Usenet | None, ado
         jobs = _history(usenet, fresh - moves.keys())
         queue = tuple({one.id: one for one in (*before, *usenet.queue())}.values())
     busy = (*(one.name for one in queue), *(job.name for job in jobs if not job.ended))
-    left: tuple[Left, ...] = ()
-    if usenet is not None:
-        try:
-            left = remains.left_in(settings.host_incomplete_dir, queue, jobs, context.now)
-        except OSError as error:
-            context.tell("item.kept", level="warning", job="postprocess",
-                         path=settings.host_incomplete_dir,
-                         reason=f"it cannot be looked at: {error.strerror}")  # fmt: skip
     adopted = _adopted(adopt, settings, jobs) if adopt else None
     wanted = [
         job for job in jobs
         if job.status == COMPLETED and job.ended and not is_over(moves.get(job.id))
     ]  # fmt: skip
+    folders = {job.id: look(job, settings) for job in (*wanted, *filter(None, [adopted]))}
+    left: tuple[Left, ...] = ()
+    if usenet is not None and not any(job.strange for job in jobs):
+        hidden = remains.hidden_copies(
+            _places(context.config, settings), _resumed(moves, folders, settings), context.now
+        )
+        left = (*_unfinished(context, settings, queue, jobs), *hidden)
     return World(
         jobs,
         usenet is not None,
         busy,
-        {job.id: look(job, settings) for job in (*wanted, *filter(None, [adopted]))},
+        folders,
         tuple(_entries(settings)),
         moves,
         {place: layout.survey([place], history)[0]
@@ -97,6 +97,45 @@ def gather(context: Context, settings: SabnzbdConfig, usenet: Usenet | None, ado
     )  # fmt: skip
 
 
+def _unfinished(
+    context: Context, settings: SabnzbdConfig, queue: Sequence[Queued], jobs: Sequence[Job]
+) -> tuple[Left, ...]:
+    try:
+        return remains.left_in(settings.host_incomplete_dir, queue, jobs, context.now)
+    except OSError as error:
+        context.tell("item.kept", level="warning", job="postprocess",
+                     path=settings.host_incomplete_dir,
+                     reason=f"it cannot be looked at: {error.strerror}")  # fmt: skip
+        return ()
+
+
+def _places(config: Config, settings: SabnzbdConfig) -> tuple[str, ...]:
+    """Give the folders that a move may have copied into, by this configuration or an older one."""
+    below = [os.path.join(settings.host_complete_dir, one) for one in shapes.bases(settings)]
+    return (
+        *settings.destinations.values(),
+        *(library.root for library in config.libraries.values()),
+        *(config.paths.completed, *layout.category_folders(config).values()),
+        *(settings.host_complete_dir, *below, settings.host_incomplete_dir),
+    )
+
+
+def _resumed(
+    moves: Mapping[str, Move], folders: Mapping[str, Folder | str], settings: SabnzbdConfig
+) -> set[str]:
+    """Give the names of the hidden copies that a move may go on with."""
+    begun = [one for one in moves.values() if not is_over(one)]
+    copies = [moving.hidden_copy(one.source, one.target) for one in begun]
+    copies += [one.stage[1] for one in begun if one.stage]
+    copies += [
+        moving.hidden_copy(one.source or one.path, os.path.join(place, os.path.basename(one.path)))
+        for one in folders.values()
+        if not isinstance(one, str)
+        for place in settings.destinations.values()
+    ]
+    return {os.path.basename(one) for one in copies}
+
+
 def _history(usenet: Usenet, awaited: set[str]) -> tuple[Job, ...]:
     """Read the history, until it tells the end of the jobs that the hook spoke of."""
     end = time.monotonic() + _PATIENCE
@@ -105,6 +144,17 @@ def _history(usenet: Usenet, awaited: set[str]) -> tuple[Job, ...]:
         if not awaited - {job.id for job in jobs if job.ended} or time.monotonic() > end:
             return jobs
         time.sleep(_PAUSE)
+
+
+def not_understood(jobs: Sequence[Job]) -> Iterator[Kept]:
+    """Tell of entries that are left alone, since it is not known what they say."""
+    for job in jobs:
+        if job.strange:
+            yield Kept(
+                shown(job.name or job.id) or "a job without a name",
+                f"its entry in SABnzbd's history is not understood ({job.strange}): it is left "
+                "alone, and nothing is swept, until the entry is deleted there",
+            )
 
 
 def is_over(move: Move | None) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from typing import TYPE_CHECKING, Self
+
+from mediapipe import regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,9 +24,7 @@ def hash_file(path: str, go_on: Callable[[int], bool]) -> str:
     digest = hashlib.sha1(usedforsecurity=False)
     block = bytearray(_BLOCK)
     done = 0
-    # a fifo or a link in its place must neither hang nor lead elsewhere
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+    with open(path, "rb", buffering=0, opener=regular.itself) as stream:
         while (size := stream.readinto(block)) and go_on(done):
             digest.update(memoryview(block)[:size])
             done += size

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from mediapipe import __version__
+from mediapipe import __version__, regular
 from mediapipe.disk import folder_index
 from mediapipe.places import STATE, TRIGGER, find, state_folder
 from mediapipe.streams import is_journal
@@ -69,7 +69,7 @@ def _nothing_to_do(words: list[str]) -> int | None:
 
     Whatever is out of the ordinary is left to the whole program.
     """
-    if words and (words[0] != "--config" or len(words) != len(("--config", "FILE"))):
+    if words and (words[:-1] != ["--config"] or not words[-1]):
         return None
     if None in (sys.stdin, sys.stdout, sys.stderr) or sys.stdout.isatty():
         return None
@@ -117,7 +117,7 @@ def _state(config: str) -> str:
         return state_folder(STATE)
     import tomllib
 
-    with open(config, "rb") as file:
+    with open(config, "rb", opener=regular.opener) as file:
         table: dict[str, Any] = tomllib.load(file)
     return str(table.get("paths", {}).get("state", STATE))
 
@@ -135,9 +135,7 @@ def _holds(facts: dict[str, Any], config: str) -> bool:
 
 
 def _root_file(root: str) -> str:
-    # a fifo or a link in its place must neither hang nor lead elsewhere
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(os.path.join(root, ".mediapipe-root"), flags), "rb") as file:
+    with open(os.path.join(root, ".mediapipe-root"), "rb", opener=regular.itself) as file:
         return file.read(100).decode("ascii").strip()
 
 

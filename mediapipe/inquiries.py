@@ -172,7 +172,8 @@ def history(options: Namespace) -> int:
             raise
         raise Unavailable(
             f"cannot read {state}/{audit.NAME}: {error.strerror}",
-            hint="run it as root or as the owner of the state folder",
+            hint="run it as root or as the owner of the state folder; what is no file there has to "
+            "be moved away",
         ) from None
     if not found and not options.json:
         sys.stdout.write("nothing that was changed is known\n")

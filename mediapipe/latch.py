@@ -12,6 +12,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
+from mediapipe import regular
 from mediapipe.errors import CapReached, ConfigError, LoginRefused, RemoteOut, Unavailable
 from mediapipe.facts import fact
 from mediapipe.plan import clock
@@ -144,8 +145,7 @@ def _mark(file: str) -> tuple[str, int, int]:
         found = os.stat(file)
         folder = os.environ.get("CREDENTIALS_DIRECTORY")
         if folder and file.startswith(folder + "/"):
-            with open(file, "rb") as secret:
-                content = secret.read()
+            content = regular.read(file)
             digest = hashlib.scrypt(content, salt=os.fsencode(file), n=1 << 14, r=8, p=1, dklen=8)
             return (file, int.from_bytes(digest), found.st_size)
     except OSError:

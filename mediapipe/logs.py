@@ -6,6 +6,7 @@ programs print and what systemd says of its unit has none, and is found by the u
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from mediapipe.errors import ConfigError
@@ -44,7 +45,8 @@ def command(options: Namespace) -> list[str]:
     """Give the command line of journalctl."""
     words = ["journalctl", "--quiet"]
     if options.since is not None:
-        words.append(f"--since=-{options.since}s")
+        # journalctl knows no time before 1970
+        words.append(f"--since=-{min(options.since, int(time.time()))}s")
     if options.lines is not None or options.since is None:
         words.append(f"--lines={_LINES if options.lines is None else options.lines}")
     if options.follow:

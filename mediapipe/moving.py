@@ -93,6 +93,13 @@ def move(
         raise ActionFailed(f"{shown(given)}: {error.strerror or error}{where}") from error
 
 
+def hidden_copy(source: str, destination: str) -> str:
+    """Give where a copy grows until it gets its name: the same place in each attempt."""
+    both = os.fsencode(f"{source}\0{destination}")
+    digest = hashlib.sha1(both, usedforsecurity=False).hexdigest()
+    return f"{os.path.dirname(destination)}/.mediapipe-{digest[:16]}.partial"
+
+
 def _absolute(path: Path) -> str:
     given = os.fspath(path)
     with contextlib.suppress(UnicodeEncodeError):
@@ -199,9 +206,7 @@ class _Move:
 
     def _rebuild(self, tree: Tree, *, link: bool) -> Moved:
         """Make the whole anew under a hidden name, then place it, and only then drop the source."""
-        both = os.fsencode(f"{self.old.path}\0{self.new.path}")
-        digest = hashlib.sha1(both, usedforsecurity=False).hexdigest()
-        with Place(self.new.other(f".mediapipe-{digest[:16]}.partial")) as partial:
+        with Place(hidden_copy(self.old.path, self.new.path)) as partial:
             try:
                 name, there, how = self._build(tree, partial, link=link)
             except (OSError, ActionFailed, Stale):

@@ -91,11 +91,24 @@ def clock(moment: float) -> str:
 
 @functools.lru_cache(1024)
 def _minute(number: float) -> str:
-    return time.strftime("%a %d %b %H:%M", time.localtime(number * 60))
+    try:
+        return time.strftime("%a %d %b %H:%M", time.localtime(number * 60))
+    except (OverflowError, ValueError, OSError):
+        return "an impossible date"
+
+
+def stamp(moment: float) -> str | None:
+    """Give an epoch time in seconds as ISO 8601 in UTC; None for what is no time."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def shown(path: str) -> str:
     r"""Give a path on one line of valid UTF-8: control characters and stray bytes as escapes."""
+    if path.isprintable():  # as nearly all are
+        return path
     return "".join(
         char if char.isprintable() and not "\udc80" <= char <= "\udcff" else _escape(char)
         for char in path

@@ -203,7 +203,8 @@ def _extract(
     proofs = dict.fromkeys(used, Proof(place, objects))
     strays = {name: file for name, file in action.files.items() if name not in used}
     if strays:  # they only look like volumes: they are files like any other
-        sent = finish(send(Load(item.base, item.prefix, strays), remote, context))
+        load = Load(item.base, item.prefix, strays, guarded=True)
+        sent = finish(send(load, remote, context))
         for name, reason in sent.failures.items():
             raise ActionFailed(f"{os.path.basename(name)}: {reason}")
         proofs |= {name: Proof(one.remote, (one,)) for name, one in sent.proven.items()}
@@ -227,6 +228,8 @@ def _record(action: Upload | Extract, proofs: Mapping[str, Proof], context: Cont
     """Write proof rows, and the marker once every file of the item has one of today's place."""
     item, history = action.item, context.history
     path = marker.marker_path(item.path)
+    remote = context.config.rclone.remote
+    named = {layout.address(remote, item.remote_name(name)): name for name in item.files}
     with lock(context.state):
         _demand_unchanged(item)
         if reason := marker.why_not_replaceable(path):
@@ -235,14 +238,18 @@ def _record(action: Upload | Extract, proofs: Mapping[str, Proof], context: Cont
         with history.together():
             for name, proof in proofs.items():
                 history.prove(item.files[name].identity, proof, moment)
-                if item.uncategorized:
-                    history.hold(proof.place, item.files[name].path, moment)
+                if not item.uncategorized:
+                    continue
+                first = item.first_volume(name) or name
+                for place in {proof.place, *(one.remote for one in proof.objects)}:
+                    # a member of an archive is of no file's name: the first volume stands for it
+                    history.hold(place, item.files[named.get(place, first)].path, moment)
         entries = []
         for name in item.files:
             proof_of_today = proof_today(item, name, context)
             if proof_of_today is None:
                 return  # another action of this item has still to be done, or has failed
-            own = layout.address(context.config.rclone.remote, item.remote_name(name))
+            own = layout.address(remote, item.remote_name(name))
             entries.append(_entry(item, name, proof_of_today, own))
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
         marker.write(item.path, tuple(entries), stamp)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
+import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mediapipe import shapes
+from mediapipe import regular, shapes
 from mediapipe.errors import ActionFailed, Stale
 from mediapipe.facts import fact
 from mediapipe.plan import Kept, duration, human, shown
 from mediapipe.usenet import COMPLETED, FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from mediapipe.records import Move
     from mediapipe.usenet import Job, Queued
@@ -25,6 +28,7 @@ OLD = 7 * DAY
 MANY = 10
 """Debris that every share has now and then."""
 _ERRORS = 5
+_HIDDEN = re.compile(r"\.mediapipe-[0-9a-f]{16}\.partial")
 _STATE, _LARGEST = "SABnzbd_nzo_data", 64 << 20
 """SABnzbd 5 keeps a job in this file, with its id in plain bytes; of which so many are read."""
 
@@ -40,13 +44,15 @@ class Debris:
 
 @fact
 class Left:
-    """The folder of an unfinished job; sizes in bytes, times in epoch seconds."""
+    """An unfinished job's folder, or a hidden copy; sizes in bytes, times in epoch seconds."""
 
     path: str
     size: int
     changed: float
     identity: tuple[int, int]
     """Device and inode."""
+    hidden: bool = False
+    """Whether it is the hidden copy of a move that was cut short, a folder or a file."""
 
 
 def debris(folders: Iterable[str]) -> Debris:
@@ -86,10 +92,9 @@ def left_in(
         name = os.path.basename(path)
         if name.startswith(".") or name in {*known, shapes.ADMIN} or shapes.works_on(name, names):
             continue
-        tree, seen = shapes.read(path), os.lstat(path)
-        if now - tree.changed > OLD:
-            size = sum(tree.files.values())
-            found.append(Left(path, size, tree.changed, (seen.st_dev, seen.st_ino)))
+        one = look(path)
+        if now - one.changed > OLD:
+            found.append(one)
     if not found:
         return ()
     owners = {path: _ids_in(path, [one.id for one in queue]) for path in folders}
@@ -100,15 +105,45 @@ def left_in(
     return tuple(one for one in found if not owners[one.path])
 
 
+def look(path: str) -> Left:
+    """Look at what is left, a folder with all below it or a single file. Raises OSError."""
+    seen = os.lstat(path)
+    if stat.S_ISDIR(seen.st_mode):
+        tree = shapes.read(path)
+        size, changed = sum(tree.files.values()), tree.changed
+    else:
+        size, changed = seen.st_size, max(seen.st_ctime, seen.st_mtime)
+    return Left(path, size, changed, (seen.st_dev, seen.st_ino))
+
+
+def hidden_copies(places: Iterable[str], resumed: Container[str], now: float) -> tuple[Left, ...]:
+    """Give the hidden copies right in these folders, old ones alone; each is given once.
+
+    `resumed` are the names of those that a move may go on with. What cannot be looked at is not
+    given.
+    """
+    found: dict[tuple[int, int], Left] = {}
+    for place in places:
+        with contextlib.suppress(OSError):
+            for name in sorted(os.listdir(place)):
+                if not _HIDDEN.fullmatch(name) or name in resumed:
+                    continue
+                path = os.path.join(place, name)
+                one = look(path)
+                if now - one.changed > OLD and not os.path.islink(path):
+                    found.setdefault(one.identity, replace(one, hidden=True))
+    return tuple(found.values())
+
+
 def _ids_in(path: str, ids: Iterable[str]) -> list[str]:
     """Give which of these jobs has its state in a folder: filed under the id, or holding it."""
     place = os.path.join(path, shapes.ADMIN)
     content = b""
-    with contextlib.suppress(OSError):
-        # a fifo in its place must not hang the job
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(os.path.join(place, _STATE), flags), "rb") as file:
-            content = file.read(_LARGEST)
+    with (
+        contextlib.suppress(OSError),
+        open(os.path.join(place, _STATE), "rb", opener=regular.itself) as file,
+    ):
+        content = file.read(_LARGEST)
     return [
         one
         for one in ids
@@ -117,21 +152,24 @@ def _ids_in(path: str, ids: Iterable[str]) -> list[str]:
 
 
 def remove(left: Left, now: float) -> None:
-    """Remove an unfinished job's folder, looked at again, and leave what cannot be deleted.
+    """Remove what is left, looked at again, and leave what cannot be deleted.
 
     Raises Stale, and ActionFailed that tells what is left.
     """
     try:
-        seen = os.lstat(left.path)
-        tree = shapes.read(left.path)
+        found = look(left.path)
     except OSError as error:
         raise Stale(f"it cannot be looked at again: {error.strerror}") from None
-    if (seen.st_dev, seen.st_ino) != left.identity or now - tree.changed <= OLD:
+    if found.identity != left.identity or now - found.changed <= OLD:
         raise Stale("it has changed since the plan was made")
     parent = os.open(os.path.dirname(left.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     failures: list[str] = []
     try:
-        _remove_below(parent, os.path.basename(left.path), left.identity[0], failures)
+        name = os.path.basename(left.path)
+        if left.hidden and not os.path.isdir(left.path):
+            _try(failures, name, functools.partial(os.unlink, name, dir_fd=parent))
+        else:
+            _remove_below(parent, name, left.identity[0], failures)
     except RecursionError:
         failures.append("too many folders within each other")
     finally:
@@ -191,7 +229,12 @@ def speak(share: str, found: Debris, left: Iterable[Left], now: float) -> Iterat
 
 
 def why_left(one: Left, now: float) -> str:
-    """Tell what the folder of an unfinished job is."""
+    """Tell what the folder of an unfinished job is, or a hidden copy."""
+    if one.hidden:
+        return (
+            f"left of a move that was cut short ({human(one.size)}), which no job resumes, "
+            f"untouched for {duration(now - one.changed)}"
+        )
     return (
         f"unfinished ({human(one.size)}), in no queue of SABnzbd's, and untouched for "
         f"{duration(now - one.changed)}"

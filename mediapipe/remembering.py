@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from mediapipe import __version__, layout
+from mediapipe import __version__, layout, regular
 from mediapipe.disk import folder_index
 from mediapipe.disk.folder_index import AGAIN
 from mediapipe.disk.mounts import mounts, why_times_untrusted
@@ -109,7 +109,7 @@ def remember(world: World, todo: Plan[Upload | Extract], memory: Memory, context
 def trigger(context: Context) -> None:
     """Let the next upload look at what cleanup wants, although no folder changed by that."""
     if context.history.wanted():
-        with open(os.path.join(context.state, TRIGGER), "wb"):
+        with open(os.path.join(context.state, TRIGGER), "wb", opener=regular.opener):
             pass
 
 

@@ -25,11 +25,11 @@ def print_report(report: Report, seconds: float, *, as_json: bool, verbose: bool
         return  # the log has told each action and the counts, and says nothing of an idle pass
     lines = [_line(result) for result in report.results]
     if verbose or report.rehearsal or sys.stdout.isatty():
-        lines += [f"{'keep':>7}  {shown(kept.path)}: {kept.reason}" for kept in report.kept]
+        lines += [f"{'keep':>7}  {shown(kept.path)}: {shown(kept.reason)}" for kept in report.kept]
     if report.reason:
-        lines.append(f"{report.outcome}: {report.reason}")
+        lines.append(f"{report.outcome}: {shown_lines(report.reason)}")
         if report.hint:
-            lines.append(f"hint: {report.hint}")
+            lines.append(f"hint: {shown_lines(report.hint)}")
     lines.append(_summary(report, seconds))
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
@@ -50,7 +50,7 @@ def print_error(error: MediapipeError, *, job: str | None, dry_run: bool, as_jso
         return
     lines = f"{error.outcome}: {shown_lines(str(error))}\n"
     if error.hint:
-        lines += f"hint: {error.hint}\n"
+        lines += f"hint: {shown_lines(error.hint)}\n"
     if is_journal(sys.stderr):  # sd-daemon(3): the priority `err`, for each line
         lines = "".join(f"<3>{line}\n" for line in lines.splitlines())
     sys.stderr.write(lines)

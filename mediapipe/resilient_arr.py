@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import stat
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -47,8 +48,7 @@ class ArrError(Exception):
     def __init__(self, message: str, *, again: bool = False, body: Any = None) -> None:
         """`again`: the app has surely not acted on it. `body` is the JSON of a rejection."""
         super().__init__(message)
-        self.again = again
-        self.body = body
+        self.again, self.body = again, body
 
 
 class ArrUnavailable(ArrError):
@@ -107,10 +107,9 @@ class ResilientArr:
         or of the app's own config.xml.
         """
         self.kind, self.url = kind, url.rstrip("/")
-        self.counters = Counters()
         self._key, self._patience, self._clock, self._sleep = key, patience, clock, sleep
         self._api: BaseArrAPI | None = None
-        self._failures, self._last = 0, ""
+        self.counters, self._failures, self._last = Counters(), 0, ""
 
     def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of pyarr's by its name; gives its dict or list. Raises ArrError."""
@@ -206,8 +205,10 @@ def _key_from(key: Key) -> str:
 def _in_file(path: str) -> str:
     by_the_app = path.endswith(".xml")  # which writes it when it starts for the first time
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read().strip()
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8-sig") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a device never ends
+                raise OSError("it is no regular file")
+            text = file.read(1 << 20).strip()
     except (OSError, UnicodeDecodeError) as error:
         if by_the_app and isinstance(error, FileNotFoundError):
             raise ArrUnavailable(f"{path} is not there yet", again=True) from None
@@ -233,8 +234,7 @@ class _Session(requests.Session):
         super().__init__()
         self.trust_env = False  # a proxy of the environment would see the key
         self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-        self.cookies = _NoCookies()
-        self._timeout = timeout
+        self.cookies, self._timeout = _NoCookies(), timeout
 
     def request(self, method: str | bytes, url: str | bytes, *_: Any, **options: Any) -> Any:
         """Send a request; raises ArrError."""
@@ -274,7 +274,7 @@ def _sound(verb: str, answer: requests.Response) -> requests.Response:
         answer._content = b"{}"  # noqa: SLF001 - some deletions answer nothing at all
     try:
         body = json.loads(answer.content) if "html" not in kind else None
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if status >= _ERRORS:
         raise ArrRejected(words, body=body)

@@ -127,12 +127,12 @@ class Report:
 def path_json(path: str) -> dict[str, object]:
     r"""Give a path for JSON: stray bytes stand as `\udcXX` escapes, with `path_b64` added."""
     fields: dict[str, object] = {"path": path}
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        import base64
+    with contextlib.suppress(UnicodeEncodeError):  # half a character is in no name on a disk
+        raw = os.fsencode(path)
+        if raw.decode(errors="replace").encode() != raw:
+            import base64
 
-        fields["path_b64"] = base64.b64encode(os.fsencode(path)).decode()
+            fields["path_b64"] = base64.b64encode(raw).decode()
     return fields
 
 

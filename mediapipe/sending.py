@@ -47,6 +47,8 @@ class Load:
     guarded: bool = False
     """Whether an object that proves another file must not be replaced: among the downloads, unlike
     in a library, nothing comes in the place of a file of the same name."""
+    archive: str = ""
+    """The path of the archive that the files came out of; empty where they are what they are."""
 
 
 @fact
@@ -66,7 +68,7 @@ def send(load: Load, remote: Remote, context: Context) -> Generator[tuple[str, P
     nothing could be looked up.
     """
     proven = _prove_there(load, remote, context)
-    failures = _why_taken(load, remote, context) if load.guarded else {}
+    failures = why_taken(load, remote, context) if load.guarded else {}
     files = {
         name: file
         for name, file in load.files.items()
@@ -123,13 +125,13 @@ def send(load: Load, remote: Remote, context: Context) -> Generator[tuple[str, P
     return Sent(proven, failures, copied.trouble)
 
 
-def _why_taken(load: Load, remote: Remote, context: Context) -> dict[str, str]:
+def why_taken(load: Load, remote: Remote, context: Context) -> dict[str, str]:
     """Tell which objects prove other files, whose only copy they may be: name → the reason."""
     reasons = {}
     for name, file in load.files.items():
         address = remote.address(f"{load.prefix}/{name}")
         others = context.history.sha1s_of_others(address, file.identity)
-        held = context.history.holders(address) - {file.path}
+        held = context.history.holders(address) - {load.archive or file.path}
         try:
             if others and held and hash_file(file.path, lambda _read: True) not in others:
                 reasons[name] = f"another file is proven by {address}; rename one of the two"

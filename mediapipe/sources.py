@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,8 @@ def _sources(line: Line, place: str) -> list[Source]:
     source = _deleted(line)
     if source is not None:
         hit = source.path == place or inside(source.path, place)
-        return [source] if hit else []
+        names = (source.path, *(one.remote for one in source.objects))
+        return [source] if hit and _is_plain(source.path) and all(map(_is_name, names)) else []
     # what a person deleted is known from its upload; below a folder that may have been on purpose
     files = line.get("files")
     return [
@@ -78,6 +80,19 @@ def _sources(line: Line, place: str) -> list[Source]:
         for one in (files if isinstance(files, list) else ())
         if isinstance(one, dict) and one.get("path") == place
     ]
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path is one that a disk has, without detours that lead out of where it is put."""
+    return path == os.path.normpath(path) and path[:1] == "/" != path[1:2]
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can be a name: half a character is in none."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _deleted(line: Line) -> Source | None:
@@ -99,7 +114,7 @@ def _source(fields: Mapping[str, object], line: Line) -> Source:
         str(fields["path"]),
         _number(fields.get("size"), 0),
         _number(fields.get("inode"), 0),
-        mtime_ns if isinstance(mtime_ns, int) else None,
+        changes.whole(mtime_ns),
         objects,
         archive,
         changes.moment(line),
@@ -117,4 +132,5 @@ def _proven(fields: Mapping[str, object]) -> Proven:
 
 
 def _number(value: object, unknown: int) -> int:
-    return value if isinstance(value, int) else unknown
+    known = changes.whole(value)
+    return unknown if known is None else known

@@ -10,10 +10,10 @@ import contextlib
 import errno
 import json
 import os
-import stat
 import time
 from typing import TYPE_CHECKING, Any
 
+from mediapipe import regular
 from mediapipe.errors import ConfigError
 from mediapipe.history import open_history
 from mediapipe.plan import shown
@@ -88,19 +88,12 @@ def job_of(told: dict[str, Any], taken: float) -> Job:
 def parse(path: str) -> dict[str, Any]:
     """Read a file; raises BadFileError where it tells of no job, OSError where it is not there."""
     try:
-        # a fifo in its place must not hang the job
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
+        with open(path, "rb", opener=regular.itself) as file:
+            raw = file.read(_LARGEST + 1)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EACCES):
+        if error.errno in (errno.ELOOP, errno.EACCES, errno.EINVAL):
             raise BadFileError(f"it cannot be read: {error.strerror}") from None
         raise
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise BadFileError("it is no regular file")
-        raw = os.read(descriptor, _LARGEST + 1)
-    finally:
-        os.close(descriptor)
     if len(raw) > _LARGEST:
         raise BadFileError(f"it is larger than {_LARGEST} bytes")
     try:
@@ -152,7 +145,10 @@ def _set_aside(folder: str, name: str, reason: str) -> None:
         target = _put(path, os.path.join(folder, FAILED), raw)
     except OSError as error:
         raise _in_the_way(path, error) from None
-    with contextlib.suppress(OSError), open(target + b".reason", "w", encoding="utf-8") as file:
+    with (
+        contextlib.suppress(OSError),
+        open(target + b".reason", "w", encoding="utf-8", opener=regular.itself) as file,
+    ):
         file.write(f"{reason}\n")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, field
 from typing import TYPE_CHECKING, Any
 
 from mediapipe import app_tallies, latch, usenet_status
 from mediapipe.facts import fact
-from mediapipe.plan import clock, duration, human, shown
+from mediapipe.plan import clock, duration, human, shown, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -88,13 +87,13 @@ def as_json(status: Status) -> dict[str, object]:
             job: {
                 "last": run and _run_json(run),
                 "last_good": good and _run_json(good),
-                "looked": _stamp(status.looked[job]) if job in status.looked else None,
+                "looked": stamp(status.looked[job]) if job in status.looked else None,
             }
             for job, run in status.runs.items()
             for good in [status.good.get(job)]
         },
         "held_up": [
-            {**asdict(one), "job": one.job or None, "until": one.until and _stamp(one.until)}
+            {**asdict(one), "job": one.job or None, "until": one.until and stamp(one.until)}
             for one in status.backoffs
         ],
         "deletions_begun": [
@@ -111,7 +110,7 @@ def as_json(status: Status) -> dict[str, object]:
                 "library": one.subject,
                 "files": one.files,
                 "bytes": one.size,
-                "first_goes": one.moment and _stamp(one.moment),
+                "first_goes": one.moment and stamp(one.moment),
             }
             for one in status.without_torrent
         ],
@@ -125,8 +124,8 @@ def as_json(status: Status) -> dict[str, object]:
                 "rebuilds": one.rebuilds,
                 "trips": one.trips,
                 "circuit": "open" if one.is_open(status.now) else "closed",
-                "open_until": _stamp(one.open_until) if one.is_open(status.now) else None,
-                "last": _stamp(one.last),
+                "open_until": stamp(one.open_until) if one.is_open(status.now) else None,
+                "last": stamp(one.last),
             }
             for one in status.apps
         },
@@ -228,8 +227,4 @@ def _much(tally: Tally) -> str:
 
 
 def _run_json(run: Run) -> dict[str, object]:
-    return {**asdict(run), "started": _stamp(run.started)}
-
-
-def _stamp(moment: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    return {**asdict(run), "started": stamp(run.started)}

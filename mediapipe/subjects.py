@@ -13,6 +13,7 @@ from mediapipe.disk.links import find_links
 from mediapipe.errors import Unavailable, UsageError
 from mediapipe.explanation import AboutFile
 from mediapipe.names import matcher
+from mediapipe.plan import shown
 from mediapipe.records import Proof, Proven
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ _LEAST = 6
 
 def refuse(word: str, unasked: Mapping[str, str]) -> None:
     """Tell that nothing is called so, or that this is not known."""
+    if reason := unasked.get(os.path.abspath(word)):
+        raise UsageError(f"{shown(word)}: {reason}", hint="give a file or folder of one of them")
     if "qBittorrent" in unasked and "/" not in word:
         raise Unavailable(f"no file is called {word!r}, and {unasked['qBittorrent']}")
     raise UsageError(
@@ -64,11 +67,15 @@ def paths_of(
     if not os.path.isdir(path) or os.path.islink(path):
         known = bool(listed) or os.path.lexists(path) or "/" in word
         return tuple({path, *listed} if known and not _is_folder(path, listed) else sorted(listed))
+    tops = _tops(path, config)
+    if not tops and not listed:
+        unasked[path] = "it lies outside the libraries and downloads, and holds none of them"
     ignored = matcher(config.upload.ignore)
     unreadable: list[str] = []
     found = [
         entry.path
-        for folder in walk(path, unreadable)
+        for top in tops
+        for folder in walk(top, unreadable)
         for entry in folder.files
         if not ignored(entry.name)
     ]
@@ -76,6 +83,18 @@ def paths_of(
         where, _, why = line.partition(": ")
         unasked[where] = why
     return tuple(sorted({*found, *listed}))
+
+
+def _tops(path: str, config: Config) -> tuple[str, ...]:
+    """Give what is looked through for a folder: all of it, or the roots that it holds.
+
+    No job has a word on the rest, and that may be all of a host's disks.
+    """
+    roots = [*(one.root for one in config.libraries.values()), config.paths.completed]
+    real = os.path.realpath(path)
+    if any(layout.inside(f"{real}/", os.path.realpath(one)) for one in roots):
+        return (path,)
+    return tuple(one for one in roots if layout.inside(os.path.realpath(one), real.rstrip("/")))
 
 
 def _is_folder(path: str, listed: Sequence[str]) -> bool:

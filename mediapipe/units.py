@@ -90,6 +90,8 @@ class SecretFile(str, Checked):
         """Read the name of a secret's file; raises ValueError."""
         if not isinstance(value, str):
             raise ValueError(f"{value!r} is no file name")  # noqa: TRY004 - as every other mistake
+        if "\0" in value:
+            raise ValueError("a path cannot hold a NUL character")
         if value and not value.startswith("/") and not _SECRET_NAME.fullmatch(value):
             raise ValueError(
                 f"{value!r} is neither an absolute path nor a bare credential name; "

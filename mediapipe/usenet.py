@@ -34,6 +34,8 @@ class Job:
     failure: str = ""
     retry: bool = False
     """Whether SABnzbd keeps what it needs to try a failed job again."""
+    strange: str = ""
+    """Why its entry is not understood: it may be in any state, and of any folder."""
 
     @property
     def ended(self) -> bool:

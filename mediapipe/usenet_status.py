@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-from mediapipe.plan import clock, duration, human, shown
+from mediapipe.plan import clock, duration, human, shown, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,12 +17,12 @@ def as_json(noted: Mapping[str, Any]) -> dict[str, object] | None:
     debris = noted["debris"]
     return {
         **noted,
-        "looked": _stamp(noted["looked"]),
-        "debris": {**debris, "oldest": debris["oldest"] and _stamp(debris["oldest"])},
+        "looked": stamp(noted["looked"]),
+        "debris": {**debris, "oldest": debris["oldest"] and stamp(debris["oldest"])},
         "incomplete": [
-            {**one, "changed": _stamp(one["changed"])} for one in noted["incomplete"]
+            {**one, "changed": stamp(one["changed"])} for one in noted["incomplete"]
         ],
-        "errors": [{**one, "time": _stamp(one["time"])} for one in noted["errors"]],
+        "errors": [{**one, "time": stamp(one["time"])} for one in noted["errors"]],
     }  # fmt: skip
 
 
@@ -51,7 +50,3 @@ def _rate(counts: Mapping[str, int]) -> str:
     share = f" ({100 * counts['completed'] // ended} %)" if ended else ""
     words = f"{counts['completed']} of {ended} downloads completed{share}, {counts['moved']} moved"
     return words + (f", {counts['stuck']} could not be" if counts["stuck"] else "")
-
-
-def _stamp(moment: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

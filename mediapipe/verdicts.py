@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mediapipe import layout
 from mediapipe.explanation import Verdict
-from mediapipe.facts import fact
 from mediapipe.judging import why_not_due
 from mediapipe.names import matcher
 from mediapipe.plan import clock, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mediapipe.explanation import AboutFile
-    from mediapipe.plan import Kept
+    from mediapipe.plan import Action, Kept
     from mediapipe.ports import Torrent
     from mediapipe.rules import Rules
-    from mediapipe.runner import Report
+    from mediapipe.runner import Report, Result
+
+T = TypeVar("T")
 
 
-@fact
+@dataclass(frozen=True)  # a fact has no room for what is reckoned once and kept
 class Rehearsal:
     """How the next runs would go; None where that could not be told."""
 
@@ -31,6 +34,42 @@ class Rehearsal:
     """Hash → seconds of our own seeding record, by then."""
     unasked: Mapping[str, str]
     """Job → why it could not be rehearsed."""
+
+    @cached_property
+    def sent(self) -> _Said[Result]:
+        """What upload does, by the paths of the item and of its files."""
+        results = self.upload.results if self.upload else ()
+        return _Said((path, one) for one in results for path in _paths(one.action))
+
+    @cached_property
+    def deleted(self) -> _Said[Result]:
+        """What cleanup does."""
+        results = self.cleanup.results if self.cleanup else ()
+        return _Said((one.action.path, one) for one in results)
+
+    @cached_property
+    def unsent(self) -> _Said[Kept]:
+        """What upload leaves alone."""
+        return _Said((one.path, one) for one in (self.upload.kept if self.upload else ()))
+
+    @cached_property
+    def undeleted(self) -> _Said[Kept]:
+        """What cleanup leaves alone."""
+        return _Said((one.path, one) for one in (self.cleanup.kept if self.cleanup else ()))
+
+
+class _Said(Generic[T]):
+    """What a report says, by path: a folder may have as many files as the report has lines."""
+
+    def __init__(self, said: Iterable[tuple[str, T]]) -> None:
+        self._of: dict[str, dict[int, T]] = {}
+        for number, (path, one) in enumerate(said):
+            self._of.setdefault(path, {})[number] = one
+
+    def of(self, paths: Iterable[str]) -> list[T]:
+        """Give what is said of any of these paths, each once, in the report's order."""
+        found = {number: one for path in paths for number, one in self._of.get(path, {}).items()}
+        return list({id(found[number]): found[number] for number in sorted(found)}.values())
 
 
 def of_torrent(
@@ -77,18 +116,17 @@ def of_file_by_cleanup(
     now: float,
 ) -> Iterator[Verdict]:
     """Tell what cleanup does with a file; `torrents` hold it, each with its verdicts."""
-    report, names = rehearsal.cleanup, {about.path, *about.names}
+    names = {about.path, *about.names}
     gone = False
-    for result in report.results if report else ():
-        if result.action.path in names and result.action.kind != "unmonitor":
+    for result in rehearsal.deleted.of(names):
+        if result.action.kind != "unmonitor":
             gone = True
             yield Verdict("goes", f"in the next run, as {result.action.path}: "
                           f"{result.action.reason}", now)  # fmt: skip
     said = False
-    for kept in report.kept if report else ():
-        if kept.path in names or (not about.torrents and kept.path in _items(about, rules)):
-            said = True
-            yield Verdict("stays", kept.reason)
+    for kept in rehearsal.undeleted.of(names if about.torrents else names | _items(about, rules)):
+        said = True
+        yield Verdict("stays", kept.reason)
     for hash_ in about.torrents:
         torrent, verdicts = torrents[hash_]
         for verdict in verdicts:
@@ -138,22 +176,21 @@ def of_file_by_upload(about: AboutFile, rehearsal: Rehearsal, rules: Rules) -> I
     if report is None:
         yield Verdict("unknown", rehearsal.unasked.get("upload", ""))
         return
-    places = names | _items(about, rules)
     found = [
         Verdict("sends", f"in the next runs, to {result.action.details()['remote']}: "
                 f"{result.action.reason}")
-        for result in report.results
-        if result.action.path in names or (about.file and _takes(result.action, names))
+        for result in rehearsal.sent.of(names)
     ]  # fmt: skip
-    found += [_waits(one) for one in report.kept if one.path in places]
+    found += [_waits(one) for one in rehearsal.unsent.of(names | _items(about, rules))]
     if not found and about.file is not None and not about.proofs:
         found += [_waits(one) for one in report.kept if layout.inside(about.path, one.path)]
     yield from found or [_not_sent(about, rules)]
 
 
-def _takes(action: object, names: set[str]) -> bool:
-    files = getattr(action, "files", {})
-    return any(file.path in names for file in files.values())
+def _paths(action: Action) -> Iterator[str]:
+    yield action.path
+    for file in getattr(action, "files", {}).values():
+        yield file.path
 
 
 def _waits(kept: Kept) -> Verdict:

@@ -24,6 +24,7 @@ from mediapipe.history import History, copy_history, open_history
 from mediapipe.jobs import categories, cleanup, restore, upload
 from mediapipe.ports import Torrent, TorrentFile
 from mediapipe.runner import Context, Report, opened
+from mediapipe.testing.box import Places
 from mediapipe.units import AbsPath
 from tests.fakes import FakeArchives, FakeMount, FakeRemote, FakeTorrents, FakeWatcher, pack, unpack
 
@@ -76,7 +77,7 @@ def config_for(folder: Path) -> Config:
 
 
 @dataclass
-class Host:
+class Host(Places):
     """Folders as on a real host; the clock is a number that the test moves."""
 
     folder: Path
@@ -100,19 +101,7 @@ class Host:
 
     @property
     def downloads(self) -> Path:
-        return self.folder / "downloads" / "completed"
-
-    @property
-    def tv(self) -> Path:
-        return self.folder / "media" / "tv"
-
-    @property
-    def movies(self) -> Path:
-        return self.folder / "media" / "movies"
-
-    @property
-    def state(self) -> Path:
-        return self.folder / "state"
+        return self.completed
 
     def configure(self, section: str, **keys: Any) -> None:
         """Change keys of one section of the configuration."""

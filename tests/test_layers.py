@@ -25,6 +25,7 @@ clearing sources restoring step
 proofs abandoned companions unheld copies linking rules settling placing moving
 shapes remains finished delivering usenet spool
 unmonitoring imports losses indexers
+regular
 """
 LAYERS = """
 module               | may import of ours                                       | third parties
@@ -32,19 +33,19 @@ module               | may import of ours                                       
 .                    |                                                          |
 facts gradually      |                                                          |
 plan ports bucket errors records titles usenet |                                |
-units names places streams owner lifecycle triggers debounce bell descriptions | |
-disk disk.*          | errors plan disk.*                                       |
+units names places streams owner lifecycle triggers debounce bell descriptions regular | |
+disk disk.*          | errors plan regular disk.*                               |
 config               | places units                                             |
 config_sabnzbd       |                                                          |
-config_load          | config config_sabnzbd errors units                       |
+config_load          | config config_sabnzbd errors regular units                       |
 layout               | config disk.* errors                                     |
 database             | errors                                                   |
 runs moves           | records runs                                             |
 sightings file_lists deeds tallies | records runs                               |
 seeding              | sightings                                                |
 history              | database deeds errors file_lists moves records runs seeding tallies |
-spool                | errors history plan usenet                               |
-audit                | plan                                                     |
+spool                | errors history plan regular usenet                               |
+audit                | plan regular                                                    |
 changes              | audit plan                                               |
 sources              | audit changes layout records                             |
 runner               | plan errors history audit                                |
@@ -63,21 +64,21 @@ adapters.http        | errors                                                   
 adapters.arr         | config errors resilient_arr                              |
 adapters.arr_library | adapters.arr config errors layout titles                 |
 adapters.sabnzbd     | adapters.http errors usenet                              |
-adapters.rclone_mount | adapters.* config disk.* errors                         |
+adapters.rclone_mount | adapters.* config disk.* errors regular                         |
 adapters.journal     | adapters.process errors                                  |
-adapters.notify      | alerts errors                                            | apprise
+adapters.notify      | alerts errors regular                                            | apprise
 adapters.inotify     | disk.*                                                   | watchdog
-adapters.*           | bucket ports config errors layout plan units adapters.*         |
+adapters.*           | bucket ports config errors layout plan regular units adapters.*         |
 resilient_arr        |                                             | pyarr requests urllib3
-latch                | errors history plan records                              |
+latch                | errors history plan records regular                              |
 app_tallies apps     |                                                          |
 doctor               |                                                          |
-doctor.*             | config disk.* errors indexers layout plan doctor.*       |
-building             | adapters.* app_tallies errors latch config units         |
+doctor.*             | config disk.* errors indexers layout plan regular doctor.*       |
+building             | adapters.* app_tallies errors latch config regular units         |
 progress             | plan                                                     | rich
 report               | plan streams                                             |
 log                  | streams                                                  | structlog
-idle                 | . disk.* places streams triggers cli                     |
+idle                 | . disk.* places regular streams triggers cli                     |
 writing              | config disk.* errors                                     |
 logs                 | adapters.process errors                                  |
 mount_arguments      |                                                          |
@@ -86,7 +87,7 @@ usenet_status        | plan                                                     
 status               | app_tallies latch plan usenet_status                      |
 explanation          | plan runner                                              |
 verdicts             | explanation judging layout names plan                    |
-subjects             | explanation layout names errors records disk.*           |
+subjects             | explanation layout names errors plan records disk.*      |
 explain              | * jobs.*                                                 |
 addresses            | config errors layout                                     |
 mounting remote_listing cached warming | * adapters.* disk.*                    |
@@ -94,7 +95,7 @@ examining            | * adapters.* doctor.*                                    
 waiting              | * adapters.* disk.*                                      |
 watch alert          | * adapters.* disk.*                                      |
 alerts               | plan records                                             |
-alert_memory         | alerts                                                   |
+alert_memory         | alerts regular                                                   |
 inquiries            | * adapters.* disk.*                                      |
 dispatch             | jobs.* places                                            |
 cli                  | * . jobs.* adapters.* disk.*                             |
@@ -301,6 +302,32 @@ def test_processes_start_in_one_place(module: Module) -> None:
         return
     assert [one for one in imports_of(module) if one.module in STARTS_PROCESSES] == []
     assert [(name, line) for name, line in used(module) if matches(name, STARTING_CALLS)] == []
+
+
+@pytest.mark.parametrize("module", PRODUCT)
+def test_files_are_opened_so_that_a_fifo_in_their_place_hangs_nobody(module: Module) -> None:
+    bare = [
+        ast.unparse(node.args[0])
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("open", "io.open")
+        and "opener" not in {keyword.arg for keyword in node.keywords}
+    ]
+    # the kernel's own tables, downloads that are regular files by the look before, and what is new
+    sound = {
+        "adapters.inotify": ["path"],
+        "adapters.rclone_mount": ["_FUSE_CONF", "descriptor"],
+        "archives": ["path"],
+        "cli": ["os.devnull", "os.devnull"],
+        "disk.folder_index": ["temporary"],
+        "disk.mounts": ["_TABLE"],
+        "idle": ["'/proc/self/mountinfo'"],
+        "linking": ["holding.path"],
+        "readback": ["file.path"],
+        "resilient_arr": ["os.open(path, os.O_RDONLY | os.O_NONBLOCK)"],
+        "alert_memory": ["temporary"],
+    }
+    assert bare == sound.get(module.name, [])
 
 
 @pytest.mark.parametrize("module", PRODUCT)

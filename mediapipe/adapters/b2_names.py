@@ -21,7 +21,7 @@ def why_not_storable(name: str) -> str:
     """Tell why a name cannot be stored and found again, or give an empty string."""
     if _ESCAPES.search(name):
         return "its name has a character that rclone keeps for escapes (‛, ␁ to ␡); rename it"
-    stored = [_stored_length(segment) for segment in name.split("/")]
+    stored = [*map(_stored_length, name.split("/"))]
     if max(stored) > _SEGMENT_MAX:
         return f"its name is {max(stored)} bytes long on B2, which takes {_SEGMENT_MAX}; rename it"
     if sum(stored) + len(stored) - 1 > _NAME_MAX:
@@ -53,6 +53,8 @@ def as_mount_shows(name: str) -> str:
 
 def _stored_length(segment: str) -> int:
     """Count the bytes of a segment as rclone stores it on B2 (control pictures, `‛FF` escapes)."""
+    if segment.isascii() and segment.isprintable() and "\\" not in segment:
+        return len(segment)
     extra = sum(2 for char in segment if char == "\\" or char < " " or char == "\x7f")
     extra += sum(3 for char in segment if char in _QUOTED)
     extra += 4 * len(_STRAY.findall(segment))  # one byte becomes ‛ and two hex digits

@@ -54,7 +54,7 @@ def json_of(answer: httpx.Response) -> Any:
     """Give the answer's JSON, or None where it is none."""
     try:
         return answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

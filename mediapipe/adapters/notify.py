@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 from typing import TYPE_CHECKING
 
+from mediapipe import regular
 from mediapipe.errors import ConfigError
 from mediapipe.facts import fact
 
@@ -34,11 +33,7 @@ class Url:
 def read_urls(path: str) -> tuple[Url, ...]:
     """Read the file; blank lines and those that begin with # say nothing. Raises ConfigError."""
     try:
-        # a fifo would hang, and a device never end
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError(errno.EINVAL, "it is no regular file")
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file]
+        lines = [line.strip() for line in regular.read(path).decode().split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         words = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mediapipe.config import QbittorrentConfig
 
 T = TypeVar("T")
+_MOST = 1 << 63
 _RETRY_EVERY = 1.0
 _REMOVAL, _LOOK_EVERY = 10.0, 0.1
 """Seconds that a removed torrent may stay in the list, and between two looks."""
@@ -116,9 +118,9 @@ class Qbittorrent:
             lambda: tuple(
                 TorrentFile(
                     f"{folder}/{one['name']}",
-                    int(one["size"]),
+                    _whole(one["size"]),
                     int(one["priority"]) != 0,
-                    float(one["progress"]),
+                    _finite(one["progress"]),
                 )
                 for one in answer
             )
@@ -144,13 +146,13 @@ class Qbittorrent:
             name=str(one["name"]),
             category=str(one["category"]),
             state=str(one["state"]),
-            progress=float(one["progress"]),
-            amount_left=int(one["amount_left"]),
+            progress=_finite(one["progress"]),
+            amount_left=_whole(one["amount_left"]),
             save_path=as_host(str(one["save_path"]).rstrip("/"), self._config.path_map),
-            size=int(one["size"]),
-            seeding_time=int(one.get("seeding_time") or 0),
-            ratio=float(one.get("ratio") or 0),
-            added_on=int(one.get("added_on") or 0),
+            size=_whole(one["size"]),
+            seeding_time=_whole(one.get("seeding_time") or 0),
+            ratio=_finite(one.get("ratio") or 0),
+            added_on=_whole(one.get("added_on") or 0),
         )
 
     def _call(
@@ -197,7 +199,7 @@ class Qbittorrent:
         """Read an answer; one that has not the fields of qBittorrent's is somebody else's."""
         try:
             return parse()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise self._stranger(error) from None
 
     def _stranger(self, what: object) -> Unavailable:
@@ -227,6 +229,22 @@ def _why_silent(error: Exception) -> str:
         if words in text:
             return words.lower()
     return _first_line(error)
+
+
+def _whole(value: Any) -> int:
+    """Read a number of bytes or seconds, which has 64 bits there. Raises ValueError and such."""
+    number = int(value)
+    if abs(number) >= _MOST:
+        raise ValueError("a number of more than 64 bits")
+    return number
+
+
+def _finite(value: Any) -> float:
+    """Read a share or a ratio. Raises ValueError and such."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no share")
+    return number
 
 
 def _first_line(what: object) -> str:

@@ -17,10 +17,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import stat
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from mediapipe import regular
 from mediapipe.adapters import b2_names, http
 from mediapipe.errors import ConfigError, Unavailable
 
@@ -122,10 +122,8 @@ class RemoteControl:
     def login(self) -> tuple[str, str] | None:
         """Read user and password, or give None where no mount has ever run."""
         try:
-            # a fifo or a device in its place must not hang the upload
-            descriptor = os.open(self._file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-            with open(descriptor, "rb") as file:
-                entries = json.loads(file.read(_LARGEST) if _is_file(descriptor) else b"")
+            with open(self._file, "rb", opener=regular.itself) as file:
+                entries = json.loads(file.read(_LARGEST))
             user, password = entries["user"], entries["password"]
         except FileNotFoundError:
             return None
@@ -155,10 +153,6 @@ class Mount:
         # one that does not run left its file behind, and took its picture with it
         with contextlib.suppress(http.NotThere):
             self._control.forget(_one_in_each_folder(names))
-
-
-def _is_file(descriptor: int) -> bool:
-    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def _forgotten(content: bytes) -> set[str]:

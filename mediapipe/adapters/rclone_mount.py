@@ -19,6 +19,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
+from mediapipe import regular
 from mediapipe.adapters import process, rc
 from mediapipe.disk import mounts
 from mediapipe.errors import ConfigError, Unavailable
@@ -113,8 +114,7 @@ def people(config: RcloneConfig) -> tuple[str, ...]:
             hint="start the systemd unit, or give an absolute path",
         )
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file]
+        lines = [line.strip() for line in regular.read(path).decode().split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"cannot read {path}: {why}", hint=name) from None

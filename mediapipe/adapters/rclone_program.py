@@ -10,6 +10,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
+from mediapipe import regular
 from mediapipe.adapters import process
 from mediapipe.errors import ConfigError
 
@@ -80,8 +81,13 @@ class Program:
                 "set",
                 hint="start the systemd unit, or give an absolute path",
             )
-        if not os.access(path, os.R_OK):
-            raise ConfigError(f"rclone.config_file: cannot read {path}")
+        try:
+            os.close(regular.opener(path, os.O_RDONLY))
+        except OSError as error:
+            raise ConfigError(
+                f"rclone.config_file: cannot read {path}: {error.strerror}",
+                hint="name the file that `rclone config` wrote, readable for the user of the jobs",
+            ) from None
         return ["--config", path]
 
 

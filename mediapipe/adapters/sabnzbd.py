@@ -41,14 +41,15 @@ class Sabnzbd:
         """Give the whole history, with what the *arr apps have archived.
 
         The first entries are jobs that it still works on. One that moves on while the pages are
-        read may stand on two of them.
+        read may stand on two of them. One that is not understood says why.
         """
         found: dict[str, Job] = {}
         for archive in ("0", "1"):
             for slot in self._slots("history", archive=archive):
                 job = self._job(slot)
-                if job.id not in found or not job.ended:
-                    found[job.id] = job
+                key = job.id or repr(slot)
+                if key not in found or not job.ended:
+                    found[key] = job
         return tuple(found.values())
 
     def queue(self) -> tuple[Queued, ...]:
@@ -58,24 +59,35 @@ class Sabnzbd:
             for slot in self._slots("queue")
         )
 
-    def _slots(self, mode: str, **query: str) -> list[dict[str, Any]]:
+    def _slots(self, mode: str, **query: str) -> list[Any]:
         """Give all entries of a list, page by page."""
-        found: list[dict[str, Any]] = []
+        found: list[Any] = []
         while True:
             body = self._ask(mode, start=str(len(found)), limit=str(_PAGE), **query)
             slots = body.get("slots")
-            if not isinstance(slots, list) or not all(isinstance(one, dict) for one in slots):
+            if not isinstance(slots, list):
                 raise self._strange(f"gives no list for mode={mode}")
             found += slots
             total = body.get("noofslots")
             if not slots or not isinstance(total, int) or len(found) >= total:
                 return found
 
-    def _job(self, slot: dict[str, Any]) -> Job:
+    def _job(self, slot: Any) -> Job:
+        """Read an entry; of one of another shape, what it may be called."""
+        try:
+            return self._understood(slot)
+        except Unavailable as error:
+            fields = slot if isinstance(slot, dict) else {}
+            words = [fields.get(name) for name in ("nzo_id", "name", "path")]
+            id_, name, folder = (one if isinstance(one, str) else "" for one in words)
+            return Job(id_, name, "", "", "", 0.0, folder, strange=str(error))
+
+    def _understood(self, slot: Any) -> Job:
+        id_ = self._word(slot, "nzo_id")
         completed = slot.get("completed")
         moment = completed if isinstance(completed, int | float) else 0
         return Job(
-            self._word(slot, "nzo_id"),
+            id_,
             self._word(slot, "name"),
             self._word(slot, "category"),
             self._word(slot, "status"),
@@ -86,13 +98,15 @@ class Sabnzbd:
             retry=bool(slot.get("retry")),
         )
 
-    def _word(self, slot: dict[str, Any], name: str) -> str:
+    def _word(self, slot: Any, name: str) -> str:
         """Give a text of an entry; what has none has it empty, but a job has an id and a status."""
+        if not isinstance(slot, dict):
+            raise self._strange(f"gives {ascii(slot)[:_SHORT]} as a job")
         word = slot.get(name)
         if word is None and name not in ("nzo_id", "status", "filename"):
             return ""
-        if not isinstance(word, str) or "\0" in word:
-            raise self._strange(f"gives {word!r} as {name} of a job")
+        if not isinstance(word, str) or "\0" in word or (name == "nzo_id" and not word):
+            raise self._strange(f"gives {ascii(word)[:_SHORT]} as {name} of a job")
         return word
 
     def _ask(self, mode: str, **query: str) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import sys
 import zlib
 from itertools import islice
+
+from mediapipe import regular
 
 TYPE_CHECKING = False  # typing itself would be a tenth of all that the pass loads
 if TYPE_CHECKING:
@@ -91,11 +92,7 @@ class FolderIndex:
 def read(path: str) -> FolderIndex | None:
     """Read the index; None where there is none, or where it is not whole or of another format."""
     try:
-        # a fifo or a device in its place must not hang the pass
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
+        with open(path, "rb", opener=regular.itself) as file:
             raw = file.read()
         sealed = raw.index(b"\n") + 1
         head = raw.index(b"\n", sealed) + 1

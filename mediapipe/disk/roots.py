@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
+from mediapipe import regular
 from mediapipe.disk.marker import sync_folder
 from mediapipe.facts import fact
 
@@ -36,7 +36,7 @@ def inspect(path: str, known: str | None) -> Root:
     except FileNotFoundError:
         return Root(path, "", f"{path} does not exist")
     except OSError as error:
-        return Root(path, "", f"{path} cannot be read: {error.strerror}")
+        return Root(path, "", f"{error.filename} cannot be read: {error.strerror}")
     if known is not None and not identifier:
         return Root(path, "", f"{path} has lost its {NAME}: is its disk mounted?")
     if known is not None and identifier != known:
@@ -46,17 +46,10 @@ def inspect(path: str, known: str | None) -> Root:
 
 def _read(path: str) -> str:
     try:
-        # a fifo in its place must not hang the job
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
-        descriptor = os.open(os.path.join(path, NAME), flags)
+        with open(os.path.join(path, NAME), "rb", opener=regular.itself) as file:
+            return file.read(100).decode("ascii", "replace").strip()
     except FileNotFoundError:
         return ""
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, f"its {NAME} is no regular file")
-        return os.read(descriptor, 100).decode("ascii", "replace").strip()
-    finally:
-        os.close(descriptor)
 
 
 def adopt(root: Root) -> str:

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from mediapipe import layout
+from mediapipe import layout, regular
 from mediapipe.disk.mounts import is_mount_point, mounts, why_inodes_untrusted
 from mediapipe.errors import Unavailable
 from mediapipe.plan import human
@@ -45,6 +45,7 @@ def _secrets(config: Config) -> Iterator[tuple[str, SecretFile]]:
     yield "qbittorrent.password_file", config.qbittorrent.password_file
     yield "qbittorrent.api_key_file", config.qbittorrent.api_key_file
     yield "rclone.config_file", config.rclone.config_file
+    yield "rclone.rc_htpasswd_file", config.rclone.rc_htpasswd_file
     yield "notify.urls_file", config.notify.urls_file
     if config.sabnzbd:
         yield "sabnzbd.api_key_file", config.sabnzbd.api_key_file
@@ -60,8 +61,7 @@ def _secret(key: str, file: SecretFile, found: Found) -> None:
         return
     try:
         about = os.stat(path)
-        with open(path, "rb"):
-            pass
+        os.close(regular.opener(path, os.O_RDONLY))
     except OSError as error:
         found(
             f"{key}: {path} cannot be read: {error.strerror}",

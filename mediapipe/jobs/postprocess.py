@@ -99,7 +99,7 @@ def plan(
 ) -> Plan[Step]:
     """Decide what is moved, told and swept, and tell why the rest is left."""
     actions: list[Step] = []
-    kept: list[Kept] = []
+    kept: list[Kept] = [*finished.not_understood(world.jobs)]
     refused = ""
     wanted = [world.adopted] if world.adopted else [*_resumed(world), *_newest(world)]
     missing: dict[str, str] = {}
@@ -248,7 +248,7 @@ def _untold(world: World, config: Config) -> list[NotifyArr]:
 
 def _strange(world: World, settings: SabnzbdConfig, now: float) -> Iterator[Kept]:
     """Tell of what lies among the finished downloads and is no finished job's."""
-    if not world.asked:
+    if not world.asked or any(job.strange for job in world.jobs):
         return
     root = settings.host_complete_dir
     claimed = {root + job.storage.removeprefix(settings.complete_dir) for job in world.jobs

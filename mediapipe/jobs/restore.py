@@ -65,7 +65,7 @@ def run(
 ) -> Report:
     """Fetch back what the audit knows of a path. Raises UsageError, Unavailable."""
     if options.to and not os.path.isdir(options.to):
-        raise UsageError(f"--to {options.to} is no folder", hint="make it first")
+        raise UsageError(f"--to {shown(options.to)} is no folder", hint="make it first")
     roots = [*(one.root for one in context.config.libraries.values()),
              context.config.paths.completed]  # fmt: skip
     place = options.to or options.path
@@ -208,7 +208,8 @@ def _why_not_fetched(one: Proven, world: World, config: Config) -> str:
         return f"the audit has no SHA-1 of {name}"
     if _stands(one, world.objects):
         return ""
-    other = "has other bytes now" if one.remote in world.objects else "is gone"
+    there = world.objects.get(one.remote)
+    other = "is gone" if not there else f"has {'other bytes' if there.sha1 else 'no SHA-1'} now"
     if not one.file_id:
         return f"{name} {other}, and the audit has no file id of the old version"
     if not world.by_id:

@@ -20,22 +20,10 @@ COMMANDS = {
 BUCKET = "entertainment-netmount"
 
 
-@dataclass
-class Box:
-    """Folders and configuration as on a real box; sections may be changed before `write_config`."""
+class Places:
+    """The folders of a box, below one folder."""
 
     folder: Path
-    qbittorrent_url: str
-    rclone_config: str
-    """Text of rclone.conf, with a remote named b2."""
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Make the folders that exist on a box before mediapipe comes."""
-        for path in (self.completed, self.tv, self.movies, self.state):
-            path.mkdir(parents=True, exist_ok=True)
-        self.folder.joinpath("rclone.conf").write_text(self.rclone_config)
-        self.write_config()
 
     @property
     def completed(self) -> Path:
@@ -56,6 +44,24 @@ class Box:
     def state(self) -> Path:
         """The state folder."""
         return self.folder / "state"
+
+
+@dataclass
+class Box(Places):
+    """Folders and configuration as on a real box; sections may be changed before `write_config`."""
+
+    folder: Path
+    qbittorrent_url: str
+    rclone_config: str
+    """Text of rclone.conf, with a remote named b2."""
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make the folders that exist on a box before mediapipe comes."""
+        for path in (self.completed, self.tv, self.movies, self.state):
+            path.mkdir(parents=True, exist_ok=True)
+        self.folder.joinpath("rclone.conf").write_text(self.rclone_config)
+        self.write_config()
 
     @property
     def config_path(self) -> Path:

@@ -356,18 +356,20 @@ with open(sys.argv[1], "w") as file:
 
 
 @pytest.mark.parametrize("most", [1, 3, 6, 100])
-def test_children_side_by_side_end_in_the_order_of_their_commands(most):
-    """The first ones take longest; each tells its own output, errors and status."""
+def test_children_side_by_side_end_in_the_order_of_their_commands(most, tmp_path):
+    """Of the first ones each waits for the next; each tells its own output, errors and status."""
     program = """
-import sys, time
-number = int(sys.argv[1])
-time.sleep((7 - number) / 50)
+import os, sys, time
+number, most, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+while number + 1 < min(most, 7) and not os.path.exists(f"{folder}/{number + 1}"):
+    time.sleep(0.01)
 print("out", number)
 print("err", number, file=sys.stderr)
+open(f"{folder}/{number}", "w").close()
 sys.exit(number)
 """
     ended = process.gather(
-        [python(program, number) for number in range(7)], timeout=LONG, most=most
+        [python(program, number, most, tmp_path) for number in range(7)], timeout=LONG, most=most
     )
 
     assert ended == [
@@ -376,6 +378,7 @@ sys.exit(number)
 
 
 def test_no_more_than_allowed_are_under_way(tmp_path):
+    # what must not happen cannot be waited for: a fourth has this long to show itself
     program = """
 import os, sys, time
 own = os.path.join(sys.argv[1], str(os.getpid()))

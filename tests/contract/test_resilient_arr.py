@@ -114,6 +114,7 @@ BAD: dict[str, tuple[Answer, type[Exception], type[ArrError]]] = {
     "405": ((405, {}, b""), plain_errors.PyarrMethodNotAllowed, ArrKeyRefused),
     "502": ((502, HTML, b""), plain_errors.PyarrBadGateway, ArrUnavailable),
     "html that says JSON": ((200, JSON, LOGIN_PAGE), requests.JSONDecodeError, ArrStranger),
+    "deep": ((200, JSON, b"[" * 100_000), RecursionError, ArrStranger),
     "a bare word": ((200, JSON, b'"yes"'), AssertionError, ArrStranger),
 }
 

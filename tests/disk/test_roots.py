@@ -76,7 +76,7 @@ def test_a_root_that_is_missing_or_no_folder_is_told(tmp_path: Path) -> None:
 def test_a_root_file_that_is_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / roots.NAME).mkdir()
     assert roots.inspect(str(tmp_path), None).trouble == (
-        f"{tmp_path} cannot be read: its {roots.NAME} is no regular file"
+        f"{tmp_path}/{roots.NAME} cannot be read: it is no regular file"
     )
 
 

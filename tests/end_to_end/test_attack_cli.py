@@ -252,6 +252,24 @@ def test_garbage_is_not_an_empty_list(
     box.job("categories")
 
 
+def test_a_number_that_qbittorrent_has_not_is_no_answer(
+    box: Attack, fake: Callable[[Any, Any], None]
+) -> None:
+    huge, infinite = 10**400, float("inf")
+    for odd in ({"added_on": huge}, {"seeding_time": infinite}, {"ratio": float("nan")},
+                {"size": 10**30}, {"progress": infinite}, {"amount_left": -huge}):  # fmt: skip
+        fake([torrent(box, **odd)], [])
+        box.cleanup(status=75)
+
+
+def test_half_a_character_in_a_torrents_name_ends_no_report(
+    box: Attack, fake: Callable[[Any, Any], None]
+) -> None:
+    fake([torrent(box, name="\ud800 x")], [wanted("\ud800 x")])
+    for options in (("--dry-run",), ()):
+        box.cleanup(*options, status=None)
+
+
 @pytest.mark.parametrize(
     "name", ["../../secret.mkv", "", ".", "movies", ".mediapipe-root", "a\0b", "\ud800", "n" * 5000]
 )

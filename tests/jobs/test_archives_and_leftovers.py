@@ -138,6 +138,53 @@ def test_two_archives_with_a_member_of_one_name_keep_both(host: Host) -> None:
     assert host.upload().results == ()
 
 
+def put_members(host: Host, film: bytes) -> Path:
+    """An archive that is an item itself: its member stands below its own name."""
+    host.pack(host.downloads / "Foo.rar", {"film.mkv": film, "new.srt": film})
+    return host.downloads / "Foo.rar"
+
+
+def put_file(host: Host, film: bytes) -> Path:
+    return host.write(host.downloads / "Foo.rar" / "film.mkv", film)
+
+
+def put_archive_beside(host: Host, film: bytes) -> Path:
+    host.pack(host.downloads / "Foo.rar" / "film.rar", {"film.mkv": film})
+    return host.downloads / "Foo.rar" / "film.rar"
+
+
+PUT = {"archive": put_members, "file": put_file, "archive in a folder": put_archive_beside}
+
+
+@pytest.mark.parametrize("first", PUT)
+@pytest.mark.parametrize("second", PUT)
+def test_an_object_that_proves_another_items_file_is_not_replaced(
+    host: Host, first: str, second: str
+) -> None:
+    """The only copy of a file may be what a later item of its name would replace."""
+    path = PUT[first](host, b"old film")
+    assert {one[2] for one in statuses(host.upload())} == {"done"}
+    path.unlink()
+    if path.parent != host.downloads:
+        path.parent.rmdir()
+    host.write(host.downloads / "Other" / "other.mkv")
+    PUT[second](host, b"another film")
+    told = {one.action.path: (one.status, one.error) for one in host.upload().results}
+    assert host.remote.versions["downloads/Other/other.mkv"]
+    film = [one.content for one in host.remote.versions["downloads/Foo.rar/film.mkv"]]
+    if first == second:  # the same file, with new bytes
+        assert film == [b"old film", b"another film"]
+        return
+    assert film == [b"old film"]
+    assert b"another film" not in {
+        one.content for many in host.remote.versions.values() for one in many
+    }
+    ((status, error),) = [one for at, one in told.items() if "Other" not in at]
+    assert status == "failed"
+    assert error is not None
+    assert "film.mkv: another file is proven by b2:bucket/downloads/Foo.rar/film.mkv" in error
+
+
 @pytest.mark.parametrize("name", ["app.x64", "notes.v10", "FILM.R00", "film.r00"])
 def test_a_file_that_only_looks_like_a_volume_is_not_lost(host: Host, name: str) -> None:
     """Proven is what the archive was read from; a file beside it has bytes of its own."""

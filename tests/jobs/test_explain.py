@@ -10,11 +10,15 @@ import pytest
 
 from mediapipe.disk import marker
 from mediapipe.errors import RemoteOut, Unavailable, UsageError
-from mediapipe.explanation import as_json, as_text
-from mediapipe.plan import clock
+from mediapipe.explanation import AboutFile, as_json, as_text
+from mediapipe.plan import Kept, clock
+from mediapipe.rules import Rules
+from mediapipe.runner import Report
+from mediapipe.verdicts import Rehearsal, of_file_by_cleanup, of_file_by_upload
 from tests.hosts import WEEK, snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mediapipe.explanation import Explanation
@@ -236,3 +240,28 @@ def test_what_nobody_knows_is_a_mistake(host: Host) -> None:
 def test_odd_names_are_shown(host: Host) -> None:
     path = host.write(host.tv / os.fsdecode(b"a\xff\n.mkv"))
     assert "a\\xff\\n.mkv" in text(host.explain(path))
+
+
+def test_a_report_is_read_as_often_whatever_the_number_of_files(host: Host) -> None:
+    """A folder of ten thousand files may meet a report of as many lines."""
+    read = []
+
+    class Lines(tuple[Kept, ...]):
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[Kept]:
+            read.append(1)
+            return super().__iter__()
+
+    paths = [str(host.tv / f"{number}.mkv") for number in range(100)]
+    upload, cleanup = (
+        Report(job, True, (), Lines(Kept(path, f"{job} waits") for path in paths))
+        for job in ("upload", "cleanup")
+    )
+    rehearsal, rules = Rehearsal(cleanup, upload, {}, {}), Rules.of(host.config)
+    for path in paths:
+        about = AboutFile(path, None)
+        (sent,) = of_file_by_upload(about, rehearsal, rules)
+        (deleted,) = of_file_by_cleanup(about, {}, rehearsal, rules, 0.0)
+        assert (sent.reason, deleted.reason) == ("upload waits", "cleanup waits")
+    assert len(read) <= 4

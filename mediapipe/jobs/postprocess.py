@@ -10,7 +10,7 @@ from mediapipe.delivering import MoveJob, NotifyArr, RemoveDirectory
 from mediapipe.errors import Unavailable
 from mediapipe.facts import fact
 from mediapipe.plan import Kept, Plan, clock, shown
-from mediapipe.runner import Context, Report, execute
+from mediapipe.runner import Context, Report, execute, one_by_one
 from mediapipe.usenet import COMPLETED
 
 if TYPE_CHECKING:
@@ -45,10 +45,6 @@ class Options:
     sweep: bool = False
 
 
-def _no_apply(_actions: Sequence[Step]) -> Generator[Result, None, None]:
-    yield from ()
-
-
 def run(
     context: Context,
     usenet: Usenet | None,
@@ -60,7 +56,7 @@ def run(
     if settings is None:
         nothing = Kept(context.path, "it has no table [sabnzbd], so there is nothing to move")
         context.tell("item.kept", job="postprocess", path=nothing.path, reason=nothing.reason)
-        return execute(Plan("postprocess", (), (nothing,)), _no_apply, context)
+        return execute(Plan("postprocess", (), (nothing,)), one_by_one(lambda _: None), context)
     complete = _complete(settings, context)
     world = scan(context, settings, usenet, options)
     todo = plan(world, context.config, settings, options, context.now)

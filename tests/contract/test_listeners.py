@@ -198,7 +198,7 @@ def test_a_login_that_is_not_whole_waits_for_the_next_run(text: str, tmp_path: P
 def test_a_login_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "rc.json").mkdir()
 
-    with pytest.raises(ConfigError, match="directory"):
+    with pytest.raises(ConfigError, match="no regular file"):
         Mount("127.0.0.1:9", str(tmp_path)).uploaded(["tv/x.mkv"])
 
 

@@ -165,7 +165,7 @@ def test_a_trigger_and_a_wrong_configuration_start_no_loop(box: MediaBox) -> Non
 def test_a_file_in_the_spool_and_a_history_that_cannot_be_opened_start_no_loop(
     box: MediaBox,
 ) -> None:
-    """A full disk is an outage, and the file stays: that must not take a processor for itself."""
+    """The file stays until a person has mended that: it must not take a processor for itself."""
     machine = box.machine
     box.configure(("[upload]", f'[sabnzbd]\nhost_complete_dir = "{COMPLETED}"\n\n[upload]'))
     place = "/var/lib/mediapipe/sabnzbd"
@@ -174,7 +174,7 @@ def test_a_file_in_the_spool_and_a_history_that_cannot_be_opened_start_no_loop(
     machine.systemctl("start", "sab-postprocess.path")
     unit = "sab-postprocess.service"
     machine.wait_for(
-        lambda: machine.show(unit, "ExecMainStatus") == {"ExecMainStatus": "75"}, what="75"
+        lambda: machine.show(unit, "ExecMainStatus") == {"ExecMainStatus": "78"}, what="78"
     )
     machine.sh("sleep 1")
     assert machine.show(unit, "SubState") == {"SubState": "stop-post"}

@@ -92,7 +92,10 @@ def _send(
         for name, one in sending:
             proven[name] = one
             item = items.get(name)
-            if item is not None and item.files.keys() <= proven.keys():
+            # the copying program tries a batch anew where one file fails, and may send others twice
+            if item is None or item.path in early:
+                continue
+            if item.files.keys() <= proven.keys():
                 context.watcher.end()  # lines follow; the next picture draws its bars anew
                 early.add(item.path)
                 sent = Sent(proven, {}, None)

@@ -102,3 +102,16 @@ def test_what_was_marked_early_is_done_once_in_the_report(box: Box, b2: B2Server
     assert sorted(ended(job, 0)) == [("E01.mkv", "done"), ("E02.mkv", "done")]
     assert audited(box) == [str(box.tv / EARLY), str(box.tv / LATE)]
     assert sound(box.run("upload", "--json", timeout=60), 0)["actions"] == []
+
+
+def test_what_is_sent_twice_is_done_once(box: Box, b2: B2Server) -> None:
+    b2.clear_faults()
+    b2.inject(Fault("b2_upload_file", name="E02", hang_after=1000))
+    b2.inject(Fault("b2_upload_file", name="E02", sleep=2))
+    box.write_config(upload={"extra_args": ["--low-level-retries", "1"]})
+    job = begun(box)
+    b2.hide(f"tv/{EARLY}")
+    b2.restore()  # what hangs fails, and rclone begins anew: it sends both
+    assert sorted(ended(job, 0)) == [("E01.mkv", "done"), ("E02.mkv", "done")]
+    assert f"tv/{EARLY}" in b2.objects(), "it was not sent again"
+    assert audited(box) == [str(box.tv / EARLY), str(box.tv / LATE)]

@@ -81,9 +81,9 @@ def _send(
 ) -> Generator[Result, None, Sent]:
     """Send a batch, and mark each item as soon as all of it is proven, while others are sent.
 
-    Whoever is stopped after an hour then has an hour's work done. The paths of these items are put
-    into `early`. What is known on the remote under another name waits for the end, where that is
-    hidden.
+    Whoever is stopped after an hour then has an hour's work done. Paths of items are put into
+    `early`: where one file fails, another may be sent twice. What is known on the remote under
+    another name waits for the end, where that is hidden.
     """
     proven: dict[str, Proven] = {}
     items = {name: one for one in batch if not one.copies for name in one.files}
@@ -92,10 +92,7 @@ def _send(
         for name, one in sending:
             proven[name] = one
             item = items.get(name)
-            # the copying program tries a batch anew where one file fails, and may send others twice
-            if item is None or item.path in early:
-                continue
-            if item.files.keys() <= proven.keys():
+            if item and item.path not in early and item.files.keys() <= proven.keys():
                 context.watcher.end()  # lines follow; the next picture draws its bars anew
                 early.add(item.path)
                 sent = Sent(proven, {}, None)

@@ -9,6 +9,7 @@ from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING
 
 from mediapipe.disk.index import list_names
+from mediapipe.disk.mounts import mounts
 from mediapipe.facts import fact
 
 if TYPE_CHECKING:
@@ -101,21 +102,24 @@ def _read_likely(
 ) -> None:
     """Read folders once each, by whatever path they are named: a name must not count twice."""
     seen = set()
+    # the list of a folder gives the number of what a mount hides, whatever path leads to it
+    mounted = {os.path.basename(mount.point) for mount in mounts()}
     for folder in dict.fromkeys(likely):
         try:
             own = where(folder)
             if own in seen:
                 continue
-            numbers = read(folder).numbers
+            listed = read(folder)
         except OSError:
             continue
         seen.add(own)
-        for name, number in numbers.items():
-            if number in search.numbers:
+        for name, number in listed.numbers.items():
+            # a subvolume of btrfs is listed with a number that a file beside it may have
+            if number in search.numbers and name not in listed.folders and name not in listed.odd:
                 path = f"{folder}/{name}"
                 # what lies in a folder is on its device, but for what is mounted there
                 inode: Inode | None = (own[0], number)
-                if inode not in search.left:
+                if inode not in search.left or name in mounted:
                     inode = _inode_of(path)
                 if inode:
                     search.hit(path, inode)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from mediapipe.disk import links
-from mediapipe.disk.index import look
+from mediapipe.disk.index import Names, look
 from mediapipe.disk.links import find_links
 
 if TYPE_CHECKING:
@@ -57,6 +60,42 @@ def test_a_folder_by_two_names_counts_once(tmp_path: Path) -> None:
     likely = [str(own.parent), str(alias), f"{own.parent}/"]
     found = find_links([str(own.parent)], [file], likely)
     assert found.names == {file.inode: (str(own),)}
+
+
+def test_a_subvolume_with_the_number_of_a_file_is_no_link(tmp_path: Path) -> None:
+    """Btrfs numbers its subvolumes from 256 on, and so the files of each."""
+    own, library = tmp_path / "completed" / "a.mkv", tmp_path / "tv"
+    file = linked(own, tmp_path / "elsewhere" / "b.mkv")
+    (library / "subvolume").mkdir(parents=True)
+    (library / "fifo").touch()
+    number = file.inode[1]
+
+    def listed(folder: str) -> Names:
+        if folder == str(library):
+            numbers = {"subvolume": number, "fifo": number}
+            return Names(numbers, folders=("subvolume",), odd=("fifo",))
+        return Names({own.name: number}, (), ())
+
+    found = find_links([], [file], [str(own.parent), str(library)], listed)
+    assert file.inode not in found.names
+
+
+def test_a_link_below_another_file_is_out_of_sight(tmp_path: Path) -> None:
+    """In a mount table of its own, so that nothing is left of it."""
+    own, link, other = tmp_path / "completed" / "a", tmp_path / "tv" / "b c", tmp_path / "other"
+    linked(own, link)
+    other.write_bytes(b"what is mounted there")
+    told = (
+        "import json, sys; from mediapipe.disk.index import look;"
+        "from mediapipe.disk.links import find_links; file = look(sys.argv[1]);"
+        "print(json.dumps([*find_links([], [file], sys.argv[2:]).names.values()]))"
+    )
+    ask = [sys.executable, "-c", told, str(own), str(own.parent), str(link.parent)]
+    bind = f'mount --bind "{other}" "{link}" && exec "$@"'
+    apart = ["unshare", "--mount", "--map-root-user", "sh", "-c", bind, "sh", *ask]
+    for command, expected in ((ask, [[str(own), str(link)]]), (apart, [])):
+        ended = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert json.loads(ended.stdout) == expected
 
 
 def test_threads_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,8 +87,9 @@ class Bars:
 
     def show(self, progress: Progress) -> None:
         """Draw how far it is."""
-        if self._screen is None:
-            self._start()
+        begins = self._screen is None
+        if begins:
+            self._make()
         self._screen.update(
             self._total,
             total=progress.total or None,
@@ -103,8 +104,10 @@ class Bars:
                 title = shown(one.name.rpartition("/")[2])
                 self._bars[one.name] = self._screen.add_task(title, total=one.size)
             self._screen.update(self._bars[one.name], completed=one.sent)
+        if begins:  # it draws at once, and an empty bar would flash up with each item that is done
+            self._screen.start()
 
-    def _start(self) -> None:
+    def _make(self) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -126,7 +129,6 @@ class Bars:
             transient=True,
         )
         self._total = self._screen.add_task("", total=None)
-        self._screen.start()
 
     def end(self) -> None:
         """Take the bars away: the report follows."""

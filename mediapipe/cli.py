@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe import arguments
@@ -191,10 +192,13 @@ def _run_job(options: Namespace) -> int:
             tell("job.finished", level="error", job=options.verb, outcome=ended.outcome,
                  reason=str(ended), hint=ended.hint or None)  # fmt: skip
             raise
-        if report.trouble or report.results:
-            _note(report.trouble, context, options)
         counts = (report.count("done"), report.count("failed"), len(report.kept))
-        remember(report.outcome, counts, report.reason)
+        try:
+            if report.trouble or report.results:
+                _note(report.trouble, context, options)
+            remember(report.outcome, counts, report.reason)
+        except (OSError, sqlite3.Error) as error:  # what was done has to be told all the same
+            report = replace(report, trouble=report.trouble or out_of_order(error))
     seconds = time.monotonic() - clock
     _finished(report, seconds, tell)
     # who asks for it by hand wants to know of all that did not go

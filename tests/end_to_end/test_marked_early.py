@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,3 +117,11 @@ def test_what_is_sent_twice_is_done_once(box: Box, b2: B2Server) -> None:
     assert sorted(ended(job, 0)) == [("E01.mkv", "done"), ("E02.mkv", "done")]
     assert f"tv/{EARLY}" in b2.objects(), "it was not sent again"
     assert audited(box) == [str(box.tv / EARLY), str(box.tv / LATE)]
+
+
+def test_what_was_done_is_told_where_the_run_cannot_be_remembered(box: Box, b2: B2Server) -> None:
+    job = begun(box)
+    with closing(sqlite3.connect(box.state / "history.db")) as history:
+        history.execute("ALTER TABLE runs RENAME TO broken")
+    b2.clear_faults()
+    assert sorted(ended(job, 75)) == [("E01.mkv", "done"), ("E02.mkv", "done")]

@@ -81,9 +81,8 @@ def _send(
 ) -> Generator[Result, None, Sent]:
     """Send a batch, and mark each item as soon as all of it is proven, while others are sent.
 
-    Whoever is stopped after an hour then has an hour's work done. The paths of these items are put
-    into `early`. What is known on the remote under another name waits for the end, where that is
-    hidden.
+    The paths of these items are put into `early`. What is on the remote under another name, too,
+    waits for the end, where that is hidden.
     """
     proven: dict[str, Proven] = {}
     items = {name: one for one in batch if not one.copies for name in one.files}
@@ -292,8 +291,8 @@ def _entry(item: Item, name: str, proof: Proof, own: str) -> marker.Entry:
 
 def _audited(item: Item, name: str, proof: Proof) -> dict[str, object]:
     file = item.files[name]
-    about = {"path": file.path, "inode": file.number, "mtime_ns": file.mtime_ns}
-    return {**about, **_object(proof.objects[0])}
+    return {"path": file.path, "inode": file.number, "mtime_ns": file.mtime_ns,
+            **_object(proof.objects[0])}  # fmt: skip
 
 
 def _object(one: Proven) -> dict[str, object]:

@@ -90,14 +90,13 @@ def _send(
     with contextlib.closing(sending):
         for name, one in sending:
             proven[name] = one
-            # the copying program tries a batch anew where one file fails, and may send others twice
-            item = items.pop(name, None)
+            item = items.pop(name, None)  # where one file fails, others may be sent twice
             if item is None or not item.files.keys() <= proven.keys():
                 continue
             context.watcher.end()  # lines follow; the next picture draws its bars anew
-            sent = Sent(proven, {}, None)
             try:
-                result = attempt(item, functools.partial(_prove, sent, {}, context))
+                prove = functools.partial(_prove, Sent(proven, {}, None), {}, context)
+                result = attempt(item, prove)
             except Unavailable:  # another run has the lock for long: marked at the end, then
                 items.clear()
                 continue

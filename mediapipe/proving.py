@@ -13,7 +13,7 @@ from mediapipe import extracting, layout
 from mediapipe.clearing import clear_unfinished
 from mediapipe.disk import marker
 from mediapipe.disk.index import fingerprint, look, same
-from mediapipe.errors import ActionFailed, Stale
+from mediapipe.errors import ActionFailed, Stale, Unavailable
 from mediapipe.gradually import Gradually, finish
 from mediapipe.items import Extract, Item, Upload
 from mediapipe.records import Pause, Proof
@@ -81,9 +81,8 @@ def _send(
 ) -> Generator[Result, None, Sent]:
     """Send a batch, and mark each item as soon as all of it is proven, while others are sent.
 
-    Whoever is stopped after an hour then has an hour's work done. Paths of items are put into
-    `early`: where one file fails, another may be sent twice. What is known on the remote under
-    another name waits for the end, where that is hidden.
+    The paths of these items are put into `early`. What is on the remote under another name, too,
+    waits for the end, where that is hidden.
     """
     proven: dict[str, Proven] = {}
     items = {name: one for one in batch if not one.copies for name in one.files}
@@ -91,14 +90,19 @@ def _send(
     with contextlib.closing(sending):
         for name, one in sending:
             proven[name] = one
-            item = items.get(name)
-            if item and item.path not in early and item.files.keys() <= proven.keys():
-                context.watcher.end()  # lines follow; the next picture draws its bars anew
-                early.add(item.path)
-                sent = Sent(proven, {}, None)
-                result = attempt(item, functools.partial(_prove, sent, {}, context))
-                _rest(item, result, context)
-                yield result
+            item = items.pop(name, None)  # where one file fails, others may be sent twice
+            if item is None or not item.files.keys() <= proven.keys():
+                continue
+            context.watcher.end()  # lines follow; the next picture draws its bars anew
+            try:
+                prove = functools.partial(_prove, Sent(proven, {}, None), {}, context)
+                result = attempt(item, prove)
+            except Unavailable:  # another run has the lock for long: marked at the end, then
+                items.clear()
+                continue
+            early.add(item.path)
+            _rest(item, result, context)
+            yield result
     return sending.outcome
 
 
@@ -274,24 +278,20 @@ def proof_today(item: Item, name: str, context: Context) -> Proof | None:
 def _entry(item: Item, name: str, proof: Proof, own: str) -> marker.Entry:
     """Make a marker's entry; `own` is the remote name of a file that was uploaded as it is."""
     file = item.files[name]
-    path, first = item.entry_path(name), item.first_volume(name)
-    one = proof.objects[0]
+    about = (item.entry_path(name), file.number, file.size, file.mtime_ns)
+    first, one = item.first_volume(name), proof.objects[0]
     if first is None or (first != name and proof.place == own):
-        return marker.Entry(
-            path, file.number, file.size, file.mtime_ns, one.remote, one.sha1, one.readback
-        )
+        return marker.Entry(*about, one.remote, one.sha1, one.readback)
     if first != name:
-        return marker.Entry(
-            path, file.number, file.size, file.mtime_ns, part_of=item.entry_path(first)
-        )
+        return marker.Entry(*about, part_of=item.entry_path(first))
     members = tuple(marker.Extracted(one.remote, one.size, one.sha1) for one in proof.objects)
-    return marker.Entry(path, file.number, file.size, file.mtime_ns, extracted=members)
+    return marker.Entry(*about, extracted=members)
 
 
 def _audited(item: Item, name: str, proof: Proof) -> dict[str, object]:
     file = item.files[name]
-    about = {"path": file.path, "inode": file.number, "mtime_ns": file.mtime_ns}
-    return {**about, **_object(proof.objects[0])}
+    return {"path": file.path, "inode": file.number, "mtime_ns": file.mtime_ns,
+            **_object(proof.objects[0])}  # fmt: skip
 
 
 def _object(one: Proven) -> dict[str, object]:

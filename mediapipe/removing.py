@@ -13,6 +13,7 @@ from mediapipe.claims import claims_of
 from mediapipe.disk.index import is_gone, look, same
 from mediapipe.disk.marker import SUFFIX
 from mediapipe.errors import Stale
+from mediapipe.folders import may_go
 from mediapipe.linking import put_link
 from mediapipe.runner import Context, Result, attempt, lock
 from mediapipe.unmonitoring import unmonitor
@@ -115,8 +116,10 @@ def apply(
             raise Stale(f"it stays: {error.strerror}") from None
     else:
         _demand_planned(step, staying)
-        if step.kind == "delete-marker" and step.worthless:
-            _outlive(step, context)
+        if step.kind == "delete-marker":
+            _demand_marker(step)
+            if step.worthless:
+                _outlive(step, context)
         if step.kind == "symlink":
             put_link(step)
         else:
@@ -133,6 +136,12 @@ def _demand_planned(step: Delete, staying: set[str]) -> None:
         raise Stale("it is gone already")
     if step.file is None or not same(found, step.file):
         raise Stale("it changed since the plan was made")
+
+
+def _demand_marker(step: Delete) -> None:
+    """Raise Stale unless it is a marker of ours or an empty one: a torrent may hold such a name."""
+    if step.file is None or not may_go(step.file):
+        raise Stale("it is no marker of ours")
 
 
 def _audited(step: Delete) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk import marker
-from mediapipe.disk.index import is_gone, list_names
+from mediapipe.disk.index import is_gone, list_names, look
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Surroundings:
         self._inodes: dict[str, Inode] = {}
         self._names: dict[str, AbstractSet[str] | None] = {}
         self._listings: dict[str, Names | OSError] = {}
-        self._markers: dict[str, tuple[File, bytes] | None] = {}
+        self._markers: dict[str, File | None] = {}
         self._said: dict[str, Marker | None] = {}
         self._libraries = [
             (layout.address(config.rclone.remote, library.remote) + "/", str(library.root))
@@ -71,19 +71,16 @@ class Surroundings:
         names = self.names(path[:slash])
         return path[slash + 1 :] not in names if names is not None else is_gone(path)
 
-    def marker(self, item: str) -> tuple[File, bytes] | None:
-        """Give the marker of an item as a file, and its bytes, which may be a mere claim.
-
-        None in place of both where there is none, or where it cannot be read.
-        """
+    def marker(self, item: str) -> File | None:
+        """Give the marker of an item as a file; None where there is none, or none can be seen."""
         if item in self._markers:
             return self._markers[item]
         path = marker.marker_path(item)
         found = None
         try:
             if not self.is_absent(path):
-                found = marker.read_bytes(path)
-        except OSError:  # it is there, and says nothing: a mere claim at best
+                found = look(path)
+        except OSError:  # a folder, or out of reach: it says nothing
             found = None
         self._markers[item] = found
         return found
@@ -91,8 +88,10 @@ class Surroundings:
     def said(self, item: str) -> Marker | None:
         """Give what the marker of an item says; None where it is a mere claim, or there is none."""
         if item not in self._said:
-            found = self.marker(item)
-            self._said[item] = found and marker.parse(found[1])
+            try:
+                self._said[item] = marker.read(marker.marker_path(item))
+            except OSError:
+                self._said[item] = None
         return self._said[item]
 
     def items(self, name: str) -> Iterable[str]:

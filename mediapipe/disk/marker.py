@@ -10,7 +10,6 @@ import stat
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mediapipe.disk.index import file_from
 from mediapipe.facts import fact
 
 if TYPE_CHECKING:
@@ -104,12 +103,11 @@ def read(path: str) -> Marker | None:
 
     Raises OSError where it could not be read.
     """
-    found = read_bytes(path)
-    return found and parse(found[1])
+    return parse(read_bytes(path))
 
 
-def read_bytes(path: str) -> tuple[File, bytes] | None:
-    """Read what stands in a marker's place, and give the file itself too; None where there is none.
+def read_bytes(path: str) -> bytes:
+    """Read what stands in a marker's place; nothing where there is none.
 
     Raises OSError where it could not be read. Nothing is read of what is too large for a marker.
     """
@@ -117,16 +115,15 @@ def read_bytes(path: str) -> tuple[File, bytes] | None:
         # a fifo or a link in a marker's place must neither hang nor lead elsewhere
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return None
+        return b""
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "is no regular file", path)
         # one bare read: thousands of markers are read in a run, and each is short
-        raw = b"" if found.st_size > _MARKER_MAX else os.read(descriptor, found.st_size)
+        return b"" if found.st_size > _MARKER_MAX else os.read(descriptor, found.st_size)
     finally:
         os.close(descriptor)
-    return file_from(path, found), raw
 
 
 def is_ours(raw: bytes) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import signal
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 EARLY, LATE = "Show/E01.mkv", "Show/E02.mkv"
+PATIENCE = 7.0
+"""Seconds: a run waits five for the lock."""
 
 
 @pytest.fixture
@@ -125,3 +130,22 @@ def test_what_was_done_is_told_where_the_run_cannot_be_remembered(box: Box, b2: 
         history.execute("ALTER TABLE runs RENAME TO broken")
     b2.clear_faults()
     assert sorted(ended(job, 75)) == [("E01.mkv", "done"), ("E02.mkv", "done")]
+
+
+@pytest.mark.soak  # it takes longer than a run waits for the lock
+def test_another_run_that_has_the_lock_for_long_ends_no_copy(box: Box, b2: B2Server) -> None:
+    """What has arrived is marked at the end, then; a large file on its way is not begun anew."""
+    box.state.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(box.state / "lock", os.O_RDWR | os.O_CREAT)
+    pipe = subprocess.PIPE
+    command = box.command("upload", "--json")
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as job:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        wait_until(lambda: f"tv/{EARLY}" in b2.objects(), seconds=30, what="the first episode")
+        arrived = time.monotonic()
+        wait_until(lambda: time.monotonic() > arrived + PATIENCE, seconds=30, what="its patience")
+        assert (job.poll(), marked(box)) == (None, [])
+        os.close(descriptor)
+        b2.clear_faults()
+        assert sorted(ended(job, 0)) == [("E01.mkv", "done"), ("E02.mkv", "done")]
+    assert marked(box) == [EARLY, LATE]

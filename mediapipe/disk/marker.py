@@ -25,7 +25,6 @@ _CHARACTER_MAX = 4
 _MARKER_MAX = 64 << 20
 """Bytes: far above any marker that we write; more is not read into memory."""
 _DECODER = json.JSONDecoder()
-_BEGINNING, _END = b'{"version": %d, "item": "' % VERSION, b"}]}\n"
 _FOREIGN_MAX = 4096
 """Bytes: what is larger and no marker of ours is somebody's data, never to be replaced."""
 
@@ -127,8 +126,8 @@ def read_bytes(path: str) -> bytes:
 
 
 def is_ours(raw: bytes) -> bool:
-    """Whether bytes are a marker: as `write` begins and ends each, or else by all they say."""
-    return (raw.startswith(_BEGINNING) and raw.endswith(_END)) or parse(raw) is not None
+    """Whether bytes are a marker, by all they say: one that is damaged may be somebody's notes."""
+    return parse(raw) is not None
 
 
 def parse(raw: bytes) -> Marker | None:

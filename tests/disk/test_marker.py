@@ -182,6 +182,7 @@ CLAIMS: dict[str, bytes] = {
     "blank": b"\n",
     "text": b"uploaded on friday\n",
     "bytes": b"\xff\xfe\x00",
+    "ours at both ends": b'{"version": 1, "item": "notes of a person"}]}\n',
     "list": b"[]",
     "number": b"1",
     "null": b"null",

@@ -31,6 +31,7 @@ def link(host: Host) -> Path:
         (b"", True),
         (b"a list of what was uploaded\n", False),
         (b'{"version": 1, "item": "Film (1999).mkv", "files": []', False),
+        (b'{"version": 1, "item": "notes of a person"}]}\n', False),
     ],
 )
 def test_a_marker_goes_if_it_is_ours_or_empty(

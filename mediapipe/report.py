@@ -23,7 +23,7 @@ def print_report(report: Report, seconds: float, *, as_json: bool, verbose: bool
         return
     if is_journal(sys.stdout) and not report.rehearsal:
         return  # the log has told each action and the counts, and says nothing of an idle pass
-    lines = [_line(result) for result in report.results]
+    lines = [_line(result, rehearsal=report.rehearsal) for result in report.results]
     if verbose or report.rehearsal or sys.stdout.isatty():
         lines += [f"{'keep':>7}  {shown(kept.path)}: {shown(kept.reason)}" for kept in report.kept]
     if report.reason:
@@ -61,9 +61,12 @@ def shown_lines(text: str) -> str:
     return "\n".join(shown(line) for line in text.split("\n"))
 
 
-def _line(result: Result) -> str:
+def _line(result: Result, *, rehearsal: bool) -> str:
     error = f": {shown(result.error)}" if result.error else ""
-    return f"{_MARK[result.status]:>7}  {shown(str(result.action))}{error}"
+    # of a run that ended before it the next one takes it
+    begun = rehearsal or result.status != "planned"
+    mark = _MARK[result.status] if begun else "waits"
+    return f"{mark:>7}  {shown(str(result.action))}{error}"
 
 
 def _summary(report: Report, seconds: float) -> str:

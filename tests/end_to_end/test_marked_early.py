@@ -55,10 +55,10 @@ def audited(box: Box) -> list[str]:
     return [str(json.loads(line)["path"]) for line in lines]
 
 
-def begun(box: Box) -> subprocess.Popen[str]:
+def begun(box: Box, *, as_json: bool = True) -> subprocess.Popen[str]:
     """Start an upload, and wait until the first episode has its marker and its line."""
     pipe = subprocess.PIPE
-    command = box.command("upload", "--json")
+    command = box.command("upload", *(["--json"] if as_json else []))
     job = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
     try:
         wait_until(lambda: audited(box) if marked(box) else [], seconds=30, what="a marker")
@@ -149,3 +149,10 @@ def test_another_run_that_has_the_lock_for_long_ends_no_copy(box: Box, b2: B2Ser
         b2.clear_faults()
         assert sorted(ended(job, 0)) == [("E01.mkv", "done"), ("E02.mkv", "done")]
     assert marked(box) == [EARLY, LATE]
+
+
+def test_what_a_stopped_run_had_not_begun_waits(box: Box) -> None:
+    with begun(box, as_json=False) as job:
+        job.send_signal(signal.SIGTERM)
+        told, _ = job.communicate(timeout=60)
+    assert [line.split()[0] for line in told.splitlines()[:2]] == ["done", "waits"]

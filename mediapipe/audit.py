@@ -37,7 +37,9 @@ def write(state: str, line: Line) -> None:
     line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **line}
     descriptor = _open(state)
     try:
-        os.write(descriptor, json.dumps(line).encode() + b"\n")
+        left = json.dumps(line).encode() + b"\n"
+        while left:  # a disk that is nearly full takes a part of it, and refuses only the next
+            left = left[os.write(descriptor, left) :]
         os.fdatasync(descriptor)
     finally:
         os.close(descriptor)

@@ -115,7 +115,7 @@ def _is_as_old(beside: File, file: File | None) -> bool:
 def may_go(beside: File) -> bool:
     """Whether a marker may go with its item: ours, or an empty one."""
     try:
-        return beside.size == 0 or marker.is_ours(marker.read_bytes(beside.path))
+        return beside.size == 0 or marker.read(beside.path) is not None
     except OSError:
         return False
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 A = TypeVar("A")
 B = TypeVar("B")
+P = ParamSpec("P")
 
 
 class Gradually(Generic[A, B]):
@@ -31,7 +32,12 @@ class Gradually(Generic[A, B]):
 
 def finish(work: Generator[object, None, B]) -> B:
     """Do work to its end; gives what it returns."""
-    whole = Gradually(work)
-    for _ in whole:
+    gradually = Gradually(work)
+    for _ in gradually:
         pass
-    return whole.outcome
+    return gradually.outcome
+
+
+def whole(work: Callable[P, Generator[object, None, B]]) -> Callable[P, B]:
+    """Make of work that others have turns beside the same work in one go."""
+    return lambda *args, **kwargs: finish(work(*args, **kwargs))

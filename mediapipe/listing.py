@@ -58,7 +58,7 @@ class Lists:
 
     def _lies_there(self, path: str, identity: Identity) -> bool:
         try:
-            found = os.lstat(path)
+            found = os.lstat(path)  # as `look` does, without a fact: most files are looked at here
         except (OSError, ValueError):
             return False
         if not stat.S_ISREG(found.st_mode):

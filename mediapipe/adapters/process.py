@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe.errors import ConfigError, Unavailable
 from mediapipe.facts import fact
-from mediapipe.gradually import finish
+from mediapipe.gradually import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -42,21 +42,6 @@ class Ended:
     status: int
     output: bytes
     errors: str
-
-
-def run(
-    command: Sequence[str],
-    *,
-    timeout: float,
-    on_line: Callable[[str], bool] | None = None,
-    on_output: Callable[[bytes], None] | None = None,
-    watch: Callable[[], bool] | None = None,
-    largest_file: int | None = None,
-    grace: float = _GRACE,
-) -> Ended:
-    """Run a child to its end, as `running` does."""
-    return finish(running(command, timeout=timeout, on_line=on_line, on_output=on_output,
-                          watch=watch, largest_file=largest_file, grace=grace))  # fmt: skip
 
 
 def running(
@@ -113,6 +98,10 @@ def running(
                 deadline += time.monotonic() - turn  # others had it, and the child may have waited
         lines.feed(b"\n")
         return Ended(child.wait(), bytes(output), lines.tail())
+
+
+run = whole(running)
+"""Run a child to its end, as `running` does, and give how it ended."""
 
 
 def become(command: Sequence[str]) -> NoReturn:

@@ -102,36 +102,23 @@ def read(path: str) -> Marker | None:
 
     Raises OSError where it could not be read.
     """
-    return parse(read_bytes(path))
-
-
-def read_bytes(path: str) -> bytes:
-    """Read what stands in a marker's place; nothing where there is none.
-
-    Raises OSError where it could not be read. Nothing is read of what is too large for a marker.
-    """
     try:
         # a fifo or a link in a marker's place must neither hang nor lead elsewhere
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return b""
+        return None
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "is no regular file", path)
         # one bare read: thousands of markers are read in a run, and each is short
-        return b"" if found.st_size > _MARKER_MAX else os.read(descriptor, found.st_size)
+        raw = b"" if found.st_size > _MARKER_MAX else os.read(descriptor, found.st_size)
     finally:
         os.close(descriptor)
+    return _parse(raw)
 
 
-def is_ours(raw: bytes) -> bool:
-    """Whether bytes are a marker, by all they say: one that is damaged may be somebody's notes."""
-    return parse(raw) is not None
-
-
-def parse(raw: bytes) -> Marker | None:
-    """Give what the bytes of a marker say; None where they are none of ours."""
+def _parse(raw: bytes) -> Marker | None:
     try:
         text = raw.decode()
         data, end = _DECODER.raw_decode(text)

@@ -187,6 +187,7 @@ CLAIMS: dict[str, bytes] = {
     "number": b"1",
     "null": b"null",
     "cut": json.dumps(GOOD).encode()[:-20],
+    "notes behind it": json.dumps(GOOD).encode() + b"\nand somebody's notes\n",
     "no version": json.dumps({**GOOD, "version": None}).encode(),
     "newer version": json.dumps({**GOOD, "version": 2}).encode(),
     "no files": json.dumps({"version": 1, "item": "a"}).encode(),
@@ -214,22 +215,6 @@ def test_anything_else_is_a_mere_claim(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "a.uploaded"
     path.write_bytes(raw)
     assert marker.read(str(path)) is None
-
-
-@pytest.mark.parametrize("raw", CLAIMS.values(), ids=CLAIMS.keys())
-def test_a_mere_claim_is_not_ours(raw: bytes) -> None:
-    assert not marker.is_ours(raw)
-
-
-def test_what_we_wrote_and_what_says_the_same_is_ours(tmp_path: Path) -> None:
-    file = file_at(tmp_path / "a")
-    marker.write(file.path, (entry(file, "a"),), STAMP)
-    written = (tmp_path / "a.uploaded").read_bytes()
-    assert marker.is_ours(written)
-    assert marker.is_ours(json.dumps(GOOD, indent=2, sort_keys=True).encode())
-    # a torrent may hold a file of such a name, which says more than a marker does
-    assert not marker.is_ours(written + b"and somebody's notes\n")
-    assert not marker.is_ours(written[:-20])
 
 
 def test_where_there_is_none_there_is_none(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from mediapipe.errors import Unavailable
 _PATIENCE = 20.0
 _FAILED = "d9b373ed55a64feb8242e02dbe79a49c"
 _EXITED = "98e322203f7a4ed290d09fe03c09fe15"
+_STARTING = "7d4958e842da4a758f6c1cdc7b36dcc5"
 _STARTED = "39f53479d3a045ac8e11786248231fbf"
 """MESSAGE_IDs of systemd; see `journalctl --list-catalog`."""
 
@@ -22,7 +23,12 @@ def last_lines(unit: str, invocation: str, count: int) -> list[str]:
     """
     chosen = [f"--unit={unit}"]
     if invocation:
-        chosen = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]
+        # what journald reads after the unit has ended bears its name, but not its invocation
+        begun = _newest(f"MESSAGE_ID={_STARTING}", f"INVOCATION_ID={invocation}")
+        begun = begun or _newest(f"MESSAGE_ID={_STARTED}", f"INVOCATION_ID={invocation}")
+        chosen += [f"--since=@{_moment(begun):.6f}"] if begun else []
+        if not begun:
+            chosen = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]
     told = _ask("--output=short-iso", "--no-hostname", f"--lines={count}", *chosen)
     return [line for line in told.splitlines() if not line.startswith("-- ")]
 
@@ -44,7 +50,12 @@ def last_failure(unit: str) -> dict[str, str]:
 def last_start(unit: str) -> float | None:
     """Give when a unit was last started well, in epoch seconds; for a oneshot, when it was done."""
     found = _newest(f"MESSAGE_ID={_STARTED}", f"UNIT={unit}", "JOB_RESULT=done")
-    return None if found is None else float(found["__REALTIME_TIMESTAMP"]) / 1e6
+    return None if found is None else _moment(found)
+
+
+def _moment(entry: dict[str, Any]) -> float:
+    """Give when it was written; journald reads what is sent to it in no order."""
+    return float(entry.get("_SOURCE_REALTIME_TIMESTAMP") or entry["__REALTIME_TIMESTAMP"]) / 1e6
 
 
 def _newest(*matches: str) -> dict[str, Any] | None:

@@ -109,6 +109,24 @@ def test_a_failure_is_told_once_a_day_and_its_end_once(box: Machine) -> None:
     assert "secret" not in box.messages("mediapipe-alert*")
 
 
+def test_an_alert_waits_for_a_journal_that_lags_behind(box: Machine) -> None:
+    name = f"mediapipe-alert@{TOY}.service"
+    box.systemctl("kill", "--signal=STOP", "systemd-journald")
+    try:
+        box.systemctl("start", TOY, status=1)
+        box.wait_for(
+            lambda: (
+                box.sh("grep -ls -e '[-]-sync' /proc/[0-9]*/cmdline || true")
+                or box.show(name, "ActiveState")["ActiveState"] == "inactive"
+            ),
+            what="the alert, or its question",
+        )
+    finally:
+        box.systemctl("kill", "--signal=CONT", "systemd-journald")
+    alert_of(box, TOY)
+    assert "line 2" in taken(box)[0]["message"]
+
+
 def test_a_job_with_a_broken_configuration_is_told(box: Machine) -> None:
     box.write("/etc/mediapipe/config.toml", CONFIG + "[nonsense]\n")
     box.systemctl("start", UPLOAD, status=1)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from mediapipe.disk.index import Identity
 
 
+_HALF = 1 << 63
+"""What SQLite's integers stay below."""
+
+
 class History(SeedingRecord, FileLists, DeedsUnderWay, Tallies, Moves):
     """The open database. Every write is committed, durably, before the method returns."""
 
@@ -37,30 +41,36 @@ class History(SeedingRecord, FileLists, DeedsUnderWay, Tallies, Moves):
     ) -> dict[Identity, tuple[Proof, ...]]:
         """Give what is proven about files of these identities, in one question.
 
-        `bare` leaves out what a marker does not tell, so that the two are one proof.
+        `bare` leaves out what a marker does not tell, so that the two are one proof, and gives them
+        in no order: an index has all of that.
         """
-        wanted = {(_fit(one[0]), one[1], _fit(one[2])): one for one in identities}
+        wanted = {
+            one if max(one) < _HALF else (_fit(one[0]), one[1], _fit(one[2])): one
+            for one in identities
+        }
+        more = "0, '', 0" if bare else "proven_at, file_id, readback"
         rows = self._db.execute(
-            "SELECT inode, proofs.size, mtime_ns, proofs.id, place, nullif(remote, place),"
-            " objects.size, sha1, file_id, readback"
+            "SELECT proofs.id, inode, proofs.size, mtime_ns, place,"
+            f" nullif(remote, place), objects.size, sha1, {more}"
             " FROM json_each(?) AS one CROSS JOIN proofs ON inode = one.value"
-            " CROSS JOIN objects ON proof = proofs.id ORDER BY proven_at DESC, proofs.id, remote",
+            " CROSS JOIN objects ON proof = proofs.id",
             (json.dumps(sorted({key[0] for key in wanted})),),  # in the order of the index
         )
-        proofs: list[tuple[Identity, str, list[Proven]]] = []
-        last, where = None, ""
-        for inode, size, mtime_ns, number, place, other, length, sha1, file_id, readback in rows:
-            identity = wanted.get((inode, size, mtime_ns))
-            if identity is None:
-                continue  # the inode was another file once
-            if number != last:
-                last, where = number, _text(place)
-                proofs.append((identity, where, []))
-            name = _text(other) if other else where
-            told = () if bare else (file_id, bool(readback))
-            proofs[-1][2].append(Proven(name, length, sha1, *told))
+        proofs: dict[int, tuple[float, int, Identity, str, list[Proven]]] = {}
+        # fmt: off
+        for (number, inode, size, mtime_ns, place,
+             other, length, sha1, moment, file_id, readback) in rows:
+            # fmt: on
+            one = proofs.get(number)
+            if one is None:
+                identity = wanted.get((inode, size, mtime_ns))
+                if identity is None:
+                    continue  # the inode was another file once
+                one = proofs[number] = (-moment, number, identity, _text(place), [])
+            name = _text(other) if other else one[3]
+            one[4].append(Proven(name, length, sha1, file_id, bool(readback)))
         found: dict[Identity, tuple[Proof, ...]] = {}
-        for identity, place, members in proofs:
+        for _newest, _id, identity, place, members in sorted(proofs.values()):
             found[identity] = (*found.get(identity, ()), Proof(place, tuple(members)))
         return found
 
@@ -254,7 +264,7 @@ def _text(stored: str) -> str:
 
 def _fit(number: int) -> int:
     """Fit an inode number or a time into SQLite's signed 64 bits, each into a place of its own."""
-    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
+    return (number + _HALF) % (2 * _HALF) - _HALF
 
 
 def open_history(folder: str) -> History:

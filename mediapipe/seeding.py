@@ -30,19 +30,24 @@ class SeedingRecord(Sightings):
         (DESIGN: qBittorrent's own count stands still for an idle torrent). One that was removed
         and added again begins anew.
         """
-        before = self._db.execute("SELECT hash, seeded, last, added FROM torrents")
-        known = {row[0]: (float(row[1]), row[2], int(row[3])) for row in before}
-        rows = []
+        known = {row[0]: row for row in self._db.execute("SELECT * FROM torrents")}
+        others = []  # all but those for which only time has passed
         for one in torrents:
-            seeded, last, added = known.get(one.hash, (0.0, None, one.added_on))
-            if added != one.added_on:
-                seeded, last = 0.0, None
-            if one.complete and last is not None:
-                seeded += max(0.0, min(now - last, _MAX_STEP))
-            name, looked = encode_basestring_ascii(one.name), now if one.complete else None
-            rows.append((one.hash, name, seeded, looked, one.added_on))
+            before = known.get(one.hash)
+            again = before is not None and before[4] == one.added_on
+            if before is None or not again or before[3] is None or not one.complete:
+                name, seeded = encode_basestring_ascii(one.name), before[2] if again else 0.0
+                last = now if one.complete else None
+                others.append((one.hash, name, seeded, last, one.added_on))
+        listed = {one.hash for one in torrents}
+        others += [row for hash_, row in known.items() if hash_ not in listed]
         with self.together():
-            self._db.executemany("INSERT OR REPLACE INTO torrents VALUES (?, ?, ?, ?, ?)", rows)
+            self._db.execute(
+                "UPDATE torrents SET seeded = seeded + max(0, min(? - last, ?)), last = ?"
+                " WHERE last IS NOT NULL",
+                (now, _MAX_STEP, now),
+            )
+            self._db.executemany("INSERT OR REPLACE INTO torrents VALUES (?, ?, ?, ?, ?)", others)
 
     def seeded(self) -> dict[str, float]:
         """Give hash → seconds of our own seeding record."""

@@ -211,11 +211,11 @@ def _look_through(
             seen.reason = f"{path}: {error.strerror}"
             break
         if deep:
-            pending += [f"{path}/{name}" for name in listed.folders]
+            pending += [f"{path}/{name}" for name in sorted(listed.folders)]
         if listed.odd:
-            seen.reason = f"{path}/{listed.odd[0]}"
+            seen.reason = f"{path}/{min(listed.odd)}"
         count = len(seen.there) + len(seen.files)
-        going, others = names.get(path, ()), {*listed.folders, *listed.odd}
+        going, others = names.get(path, ()), listed.folders | listed.odd
         for name in listed.numbers:
             if name in going:
                 seen.there.add(f"{path}/{name}")

@@ -28,16 +28,20 @@ def look_up(
     remote: Callable[[], Remote],
     context: Context,
 ) -> Mapping[str, RemoteObject]:
-    """Look up the objects of the candidates that only the remote can still keep."""
+    """Look up the objects of the candidates that only the remote can still keep.
+
+    Gives full remote name → object, of those that are there.
+    """
     holdings = [one for candidate in candidates for one in asked(candidate, rules)]
-    names = {remote_name(one, rules) for one in _objects(holdings)}
+    names = {one.remote: remote_name(one, rules) for one in _objects(holdings)}
     if not names:
         return {}
     _demand_that_nothing_hides(remote(), context)
-    objects = _look(names, remote())
+    found = _look(set(names.values()), remote())
+    objects = {full: found[name] for full, name in names.items() if name in found}
     every = [one for candidate in candidates for one in candidate.holdings]
     for one in _objects(every):
-        if remote_name(one, rules) in names and why_void(one, objects, rules):
+        if one.remote in names and why_void(one, objects):
             context.history.disprove(one.remote, one.sha1)
     return objects
 

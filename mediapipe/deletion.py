@@ -43,7 +43,7 @@ def void_markers(
     """
     steps: dict[str, Delete] = {}
     for holding in candidate.holdings:
-        reasons = [why_other(proof, holding, objects, rules) for proof in holding.proofs]
+        reasons = [why_other(proof, holding, objects) for proof in holding.proofs]
         for reason in filter(None, reasons):
             for name in holding.names:
                 for item in (name, item_of(name, rules.config)):
@@ -153,7 +153,7 @@ class Steps:
     ) -> tuple[str, tuple[Proven, ...]]:
         if holding.file is None or why_unsure(holding, candidate, self._rules):
             return "", ()
-        if found := confirmed(holding, self._objects, self._rules):
+        if found := confirmed(holding, self._objects):
             return f"it goes with its film; proven as {found[0].remote}", found
         discardable = may_discard_beside(holding.file, largest, self._rules)
         return ("it goes with its film; it is discardable" if discardable else ""), ()
@@ -161,7 +161,7 @@ class Steps:
     def _why_beside_stays(self, holding: Holding, candidate: Candidate) -> str:
         why = why_unsure(holding, candidate, self._rules)
         if not why and holding.proofs:
-            others = [why_other(one, holding, self._objects, self._rules) for one in holding.proofs]
+            others = [why_other(one, holding, self._objects) for one in holding.proofs]
             why = f"{'; '.join(others)}; it is uploaded again"
         why = why or "nothing proves yet that it is on B2; the next upload takes it"
         return f"its film is gone, but it stays with its folder: {why}"
@@ -169,7 +169,7 @@ class Steps:
     def _file_steps(self, holding: Holding, candidate: Candidate) -> Iterator[Delete]:
         file = holding.file
         assert file is not None  # noqa: S101 - the caller looked
-        found = confirmed(holding, self._objects, self._rules)
+        found = confirmed(holding, self._objects)
         if not found:
             if candidate.torrent is None and _is_abandoned(holding):
                 yield self._step("delete-marker", holding.path, "its item is gone", candidate,

@@ -82,7 +82,8 @@ class _Reading:
         self._items.add(item)
         around = self._around
         # where a file was seen there is no link
-        if around.is_absent(item) or (file is None and leads_into_mount(item, around.config)):
+        may_lead = file is None and around.may_be_link(item)
+        if around.is_absent(item) or (may_lead and leads_into_mount(item, around.config)):
             self.absent.add(item)
         beside = around.marker(item)
         if beside and (_is_as_old(beside, file) or may_go(beside)):

@@ -50,7 +50,7 @@ class History(SeedingRecord, FileLists, DeedsUnderWay, Tallies, Moves):
         }
         more = "0, '', 0" if bare else "proven_at, file_id, readback"
         rows = self._db.execute(
-            "SELECT proofs.id, inode, proofs.size, mtime_ns, place,"
+            "SELECT proofs.id, inode, proofs.size, mtime_ns, place,"  # noqa: S608 - our own words
             f" nullif(remote, place), objects.size, sha1, {more}"
             " FROM json_each(?) AS one CROSS JOIN proofs ON inode = one.value"
             " CROSS JOIN objects ON proof = proofs.id",

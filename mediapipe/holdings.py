@@ -211,8 +211,13 @@ def orphan_items(
 
     An entry of which a torrent holds any part, by path or by inode, is no orphan.
     """
-    held = set(map(layout.item_finder(config), claims.paths))
-    return ((path, category) for path, category in downloads if path not in held)
+    item_of = layout.item_finder(config)
+    # one file of each torrent tells of nearly all of them; only for the rest all are looked at
+    firsts = (listed[0].path for listed in claims.files.values() if listed)
+    held = {item_of(path) for path in firsts if path in claims.paths}
+    left = [(path, category) for path, category in downloads if path not in held]
+    held = set(map(item_of, claims.paths)) if left else held
+    return ((path, category) for path, category in left if path not in held)
 
 
 def entries(config: Config, unreadable: list[str]) -> Iterator[tuple[str, str]]:

@@ -197,48 +197,44 @@ def leftovers(
             yield Wanted(torrent.hash, name, folder, paths)
 
 
-def why_unproven(candidate: Candidate, objects: Mapping[str, RemoteObject], rules: Rules) -> str:
+def why_unproven(candidate: Candidate, objects: Mapping[str, RemoteObject]) -> str:
     """Tell which file the remote does not prove, or give an empty string."""
     for holding in candidate.holdings:
         if holding.file is None or not holding.proofs:
             continue
-        reasons = [why_other(proof, holding, objects, rules) for proof in holding.proofs]
+        reasons = [why_other(proof, holding, objects) for proof in holding.proofs]
         if all(reasons):
             return f"{_name(holding.path)}: {'; '.join(reasons)}; it is uploaded again"
     return ""
 
 
-def confirmed(
-    holding: Holding, objects: Mapping[str, RemoteObject], rules: Rules
-) -> tuple[Proven, ...]:
+def confirmed(holding: Holding, objects: Mapping[str, RemoteObject]) -> tuple[Proven, ...]:
     """Give the objects of a proof that the remote confirms now, or nothing."""
     for proof in holding.proofs:
-        if not why_other(proof, holding, objects, rules):
+        if not why_other(proof, holding, objects):
             return tuple(
                 [
                     Proven(one.remote, one.size, one.sha1, there.file_id, one.readback)
                     for one in proof.objects
-                    for there in (objects[remote_name(one, rules)],)
+                    for there in (objects[one.remote],)
                 ]
             )
     return ()
 
 
-def why_other(
-    proof: Proof, holding: Holding, objects: Mapping[str, RemoteObject], rules: Rules
-) -> str:
+def why_other(proof: Proof, holding: Holding, objects: Mapping[str, RemoteObject]) -> str:
     """Tell how the remote differs from a proof, or give an empty string."""
     if not proof.objects or holding.file is None:
         return "it proves nothing"
     for one in proof.objects:
-        if reason := why_void(one, objects, rules):
+        if reason := why_void(one, objects):
             return reason
     return ""
 
 
-def why_void(one: Proven, objects: Mapping[str, RemoteObject], rules: Rules) -> str:
+def why_void(one: Proven, objects: Mapping[str, RemoteObject]) -> str:
     """Tell how an object differs from what was proven of it, or give an empty string."""
-    there = objects.get(remote_name(one, rules))
+    there = objects.get(one.remote)
     if there is None:
         return f"{shown(one.remote)} is gone"
     if there.size != one.size:

@@ -72,7 +72,7 @@ def why_not_linked(
 
 def target_of(holding: Holding, objects: Mapping[str, RemoteObject], rules: Rules) -> str:
     """Give where the mount shows a file, or an empty string."""
-    found = confirmed(holding, objects, rules)
+    found = confirmed(holding, objects)
     if len(found) != 1 or holding.file is None or found[0].size != holding.file.size:
         return ""
     return f"{rules.config.rclone.mount_point}/{remote_name(found[0], rules)}"

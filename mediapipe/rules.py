@@ -53,8 +53,11 @@ class Rules:
 
     def library_holding(self, path: str) -> tuple[str, Library] | None:
         """Give the library that a path lies in."""
-        folder = path[: path.rfind("/")]
-        if folder not in self._holding:
-            found = (one for one in self.libraries if layout.inside(path, one[1].root))
-            self._holding[folder] = next(found, None)
-        return self._holding[folder]
+        known = self._holding
+        if path not in known:  # it is asked several times of each
+            folder = path[: path.rfind("/") + 1]
+            if folder not in known:
+                found = (one for one in self.libraries if layout.inside(path, one[1].root))
+                known[folder] = next(found, None)
+            known[path] = known[folder]
+        return known[path]

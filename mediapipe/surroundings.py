@@ -71,6 +71,14 @@ class Surroundings:
         names = self.names(path[:slash])
         return path[slash + 1 :] not in names if names is not None else is_gone(path)
 
+    def may_be_link(self, path: str) -> bool:
+        """Whether a link may have this name, which something has."""
+        slash = path.rfind("/")
+        try:
+            return path[slash + 1 :] in self.listing(path[:slash]).odd
+        except OSError:
+            return True
+
     def marker(self, item: str) -> File | None:
         """Give the marker of an item as a file; None where there is none, or none can be seen."""
         if item in self._markers:

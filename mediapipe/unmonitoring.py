@@ -39,7 +39,7 @@ def ask(
     silent: dict[str, str] = {}
     for candidate in candidates if rules.config.arr else ():
         names = [one for one in _names(candidate) if one not in answers and _app(one, rules)]
-        if not names or why_keep(candidate, rules) or why_unproven(candidate, objects, rules):
+        if not names or why_keep(candidate, rules) or why_unproven(candidate, objects):
             continue
         for name in names:
             app = _app(name, rules)

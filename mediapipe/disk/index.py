@@ -135,9 +135,9 @@ class Names:
 
     numbers: Mapping[str, int]
     """Name → inode number, which need not be true of what is mounted there."""
-    folders: tuple[str, ...]
+    folders: frozenset[str]
     """Names of folders."""
-    odd: tuple[str, ...]
+    odd: frozenset[str]
     """Names that are neither regular files nor folders."""
 
 
@@ -152,7 +152,7 @@ def list_names(path: str) -> Names:
             if entry.is_symlink() or not entry.is_file():
                 kind = folders if entry.is_dir(follow_symlinks=False) else odd
                 kind.append(entry.name)
-    return Names(numbers, tuple(folders), tuple(odd))
+    return Names(numbers, frozenset(folders), frozenset(odd))
 
 
 @dataclass

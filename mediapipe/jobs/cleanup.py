@@ -55,7 +55,7 @@ class World:
     names: Mapping[str, str]
     """Hash → name of every listed torrent."""
     objects: Mapping[str, RemoteObject]
-    """Remote name → object, of the names that were looked up and are there."""
+    """Full remote name → object, of those that were looked up and are there."""
     folders: Folders
     kept: tuple[Kept, ...]
     refused: str
@@ -259,7 +259,7 @@ def _judge(world: World, rules: Rules) -> tuple[list[Candidate], dict[str, Delet
     disproved: dict[str, Delete] = {}
     for candidate in world.candidates:
         reason = why_keep(candidate, rules)
-        if not reason and (reason := why_unproven(candidate, world.objects, rules)):
+        if not reason and (reason := why_unproven(candidate, world.objects)):
             for step in void_markers(candidate, world.objects, world.folders, rules):
                 disproved.setdefault(step.path, step)
         reason = reason or why_not_linked(candidate, world.objects, world.mounted, rules)

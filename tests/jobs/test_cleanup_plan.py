@@ -265,21 +265,21 @@ def test_what_keeps_an_unproven_file_is_told_by_who_can_change_it(host: Host) ->
          "a.mkv: b2:bucket/a.mkv has other bytes now; it is uploaded again"),
     ],
 )  # fmt: skip
-def test_why_unproven(host: Host, rules: Rules, there: RemoteObject | None, reason: str) -> None:
-    objects = {"a.mkv": there} if there else {}
-    assert why_unproven(candidate(host, holding(host)), objects, rules) == reason
+def test_why_unproven(host: Host, there: RemoteObject | None, reason: str) -> None:
+    objects = {"b2:bucket/a.mkv": there} if there else {}
+    assert why_unproven(candidate(host, holding(host)), objects) == reason
 
 
-def test_one_of_two_proofs_is_enough(host: Host, rules: Rules) -> None:
+def test_one_of_two_proofs_is_enough(host: Host) -> None:
     both = holding(host, proofs=proven("a.mkv") + proven("tv/a.mkv"))
-    objects = {"tv/a.mkv": RemoteObject(MIB * 1000, "a" * 40, "id")}
-    assert why_unproven(candidate(host, both), objects, rules) == ""
+    objects = {"b2:bucket/tv/a.mkv": RemoteObject(MIB * 1000, "a" * 40, "id")}
+    assert why_unproven(candidate(host, both), objects) == ""
 
 
-def test_a_proof_without_sha1_is_none(host: Host, rules: Rules) -> None:
+def test_a_proof_without_sha1_is_none(host: Host) -> None:
     blank = holding(host, proofs=proven("a.mkv", sha1=""))
-    objects = {"a.mkv": RemoteObject(MIB * 1000, "", "id")}
-    assert "has other bytes now" in why_unproven(candidate(host, blank), objects, rules)
+    objects = {"b2:bucket/a.mkv": RemoteObject(MIB * 1000, "", "id")}
+    assert "has other bytes now" in why_unproven(candidate(host, blank), objects)
 
 
 # the guards of the plan
@@ -289,7 +289,7 @@ def world_of(
     *candidates: Candidate, refused: str = "", names: dict[str, str] | None = None
 ) -> World:
     objects = {
-        part.remote.removeprefix("b2:bucket/"): RemoteObject(part.size, part.sha1, "id")
+        part.remote: RemoteObject(part.size, part.sha1, "id")
         for two in candidates
         for one in two.holdings
         for proof in one.proofs

@@ -106,7 +106,7 @@ class Data:
             size = part.size + 1 if thing == "shorter" else part.size
             sha1 = {"other": "f" * 40, "blank": ""}.get(thing, part.sha1)
             if thing != "gone":
-                found[part.remote.removeprefix("b2:bucket/")] = RemoteObject(size, sha1, "id")
+                found[part.remote] = RemoteObject(size, sha1, "id")
         return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -42,14 +43,20 @@ def read_folders(
 ) -> Folders:
     """Read the folders above every name that may go, and the markers beside them."""
     read = _Reading(around, {"", *reserved})
+    by_folder: dict[str, dict[str, File | None]] = defaultdict(dict)
     for candidate in candidates:
         for holding in candidate.holdings:
             if holding.trouble:
                 continue  # it stays, and may have a name that no disk can have
             for name in holding.names or (holding.path,):
-                read.above(name)
-                for item in around.items(name):
-                    read.item(item, holding.file if item == name else None)
+                by_folder[name[: name.rfind("/")]].setdefault(name, holding.file)
+    for folder, files in by_folder.items():
+        read.up_from(folder)
+        for name, file in files.items():
+            read.item(name, file)
+        inside = f"{folder}/"
+        if (item := around.item_of(inside)) != inside:
+            read.item(item, files.get(item))
     return Folders(read.listing, reserved, read.markers, frozenset(read.absent), read.debris)
 
 
@@ -65,9 +72,8 @@ class _Reading:
         self._items: set[str] = set()
         self._ignored = matcher(around.config.upload.ignore)
 
-    def above(self, name: str) -> None:
-        """Read the folders that a name lies in."""
-        folder = name[: name.rfind("/")]
+    def up_from(self, folder: str) -> None:
+        """Read a folder and those that it lies in."""
         while folder not in self._done:
             self._done.add(folder)
             if (found := self._around.names(folder)) is not None:

@@ -12,7 +12,6 @@ import sqlite3
 import sys
 import time
 import tomllib
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mediapipe import alerts, places, regular
@@ -22,7 +21,7 @@ from mediapipe.alerts import Failure, Memory, Message, Owed
 from mediapipe.arguments import UNITS
 from mediapipe.config_load import load
 from mediapipe.errors import ConfigError, MediapipeError, Unavailable, UsageError
-from mediapipe.facts import fact
+from mediapipe.facts import fact, replace
 from mediapipe.history import copy_history, open_history
 from mediapipe.log import Log
 from mediapipe.owner import become_owner

@@ -5,10 +5,9 @@ The same failure once a day, an outage once it has lasted an hour, the end of ei
 
 from __future__ import annotations
 
-from dataclasses import field, replace
 from typing import TYPE_CHECKING, Literal
 
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field, replace
 from mediapipe.plan import clock, duration
 
 if TYPE_CHECKING:

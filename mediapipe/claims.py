@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from mediapipe.disk.index import look
 from mediapipe.errors import Unavailable
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:

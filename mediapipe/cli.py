@@ -11,13 +11,13 @@ import signal
 import sqlite3
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from mediapipe import arguments
 from mediapipe.config_load import load
 from mediapipe.dispatch import JOBS
 from mediapipe.errors import MediapipeError, Stopped, out_of_order, stopped
+from mediapipe.facts import replace
 from mediapipe.log import Log
 from mediapipe.owner import become_owner
 from mediapipe.places import find, state_folder

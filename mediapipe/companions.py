@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.disk.index import is_there
-from mediapipe.facts import fact
+from mediapipe.facts import fact, replace
 from mediapipe.holdings import Candidate, Holding, complete, hold
 from mediapipe.judging import why_keep
 from mediapipe.names import matcher
@@ -184,7 +183,7 @@ def _home(folder: str, around: Surroundings) -> str:
     return folder
 
 
-@dataclass
+@fact
 class _Seen:
     """What a look through a folder found; `reason` is a medium or something unknown that stays."""
 
@@ -192,7 +191,7 @@ class _Seen:
     files: list[str]
     hollow: list[str]
     """Folders that have no files of their own."""
-    reason: str = ""
+    reason: str
 
 
 def _look_through(
@@ -201,34 +200,37 @@ def _look_through(
     """Look through a folder; `names` are those that may go, or went, by the folder they lie in."""
     config = around.config
     ignored, unfinished = matcher(config.upload.ignore), matcher(config.upload.unfinished)
-    seen = _Seen(set(), [], [])
+    there: set[str] = set()
+    files: list[str] = []
+    hollow: list[str] = []
+    reason = ""
     pending = [folder]
-    while pending and not seen.reason:  # what lies in the folder itself is known by then
+    while pending and not reason:  # what lies in the folder itself is known by then
         path = pending.pop()
         try:
             listed = around.listing(path)
         except OSError as error:
-            seen.reason = f"{path}: {error.strerror}"
+            reason = f"{path}: {error.strerror}"
             break
         if deep:
             pending += [f"{path}/{name}" for name in sorted(listed.folders)]
         if listed.odd:
-            seen.reason = f"{path}/{min(listed.odd)}"
-        count = len(seen.there) + len(seen.files)
+            reason = f"{path}/{min(listed.odd)}"
+        count = len(there) + len(files)
         going, others = names.get(path, ()), listed.folders | listed.odd
         for name in listed.numbers:
             if name in going:
-                seen.there.add(f"{path}/{name}")
+                there.add(f"{path}/{name}")
             elif name in others or ignored(name):
                 continue
             elif is_medium(name) or unfinished(name) or is_large(f"{path}/{name}"):
-                seen.there.add(f"{path}/{name}")
-                seen.reason = seen.reason or f"{path}/{name}"
+                there.add(f"{path}/{name}")
+                reason = reason or f"{path}/{name}"
             else:
-                seen.files.append(f"{path}/{name}")
-        if count == len(seen.there) + len(seen.files):
-            seen.hollow.append(path)
-    return seen
+                files.append(f"{path}/{name}")
+        if count == len(there) + len(files):
+            hollow.append(path)
+    return _Seen(there, files, hollow, reason)
 
 
 def is_large(path: str) -> bool:

@@ -1,16 +1,15 @@
 """The configuration: every key that may stand in it, with its type and its default.
 
 These classes are the one place where that is stated; `config_load` checks a file against them.
-They are plain dataclasses, so that a pass every two minutes pays for no library (ADR 0002).
+They are plain facts, so that a pass every two minutes pays for no library (ADR 0002).
 """
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from mediapipe import places
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 from mediapipe.units import AbsPath, Seconds, SecretFile, Size
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import re
 import tomllib
 import types
 import typing
-from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from mediapipe import regular
 from mediapipe.config import Config
 from mediapipe.errors import ConfigError
+from mediapipe.facts import needs
 from mediapipe.units import Checked
 
 _REMOTE = re.compile(r"[\w.+@ -]+:.+", re.ASCII)
@@ -45,14 +45,14 @@ def _build(cls: type, table: object, where: str, mistakes: list[str]) -> Any:
     if not isinstance(table, dict):
         mistakes.append(f"{where}: must be a table, not {_type_name(table)}")
         return None
-    known = {item.name: item for item in fields(cls)}
+    known = needs(cls) or {}
     hints = get_type_hints(cls)
     mistakes.extend(_unknown(_join(where, key), key, known) for key in table if key not in known)
     values = {}
-    for name, item in known.items():
+    for name, needed in known.items():
         if name in table:
             values[name] = _value(hints[name], table[name], _join(where, name), mistakes)
-        elif item.default is MISSING and item.default_factory is MISSING:
+        elif needed:
             mistakes.append(f"{_join(where, name)}: is missing")
             values[name] = None
     return cls(**values)
@@ -61,8 +61,8 @@ def _build(cls: type, table: object, where: str, mistakes: list[str]) -> Any:
 def _value(hint: Any, value: object, where: str, mistakes: list[str]) -> Any:
     """Check one value against its type; appends to `mistakes` and gives None where it is wrong."""
     origin, arguments = get_origin(hint), get_args(hint)
-    if is_dataclass(hint):
-        return _build(typing.cast("type", hint), value, where, mistakes)
+    if isinstance(hint, type) and needs(hint) is not None:
+        return _build(hint, value, where, mistakes)
     if origin in (Union, types.UnionType):
         return _either(arguments, value, where, mistakes)
     if origin is tuple and isinstance(value, list):

@@ -7,12 +7,12 @@ what proves the copy proves the download, and the copy goes with it as a link wo
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.companions import is_medium
 from mediapipe.disk.index import look, same
+from mediapipe.facts import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

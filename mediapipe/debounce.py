@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from mediapipe.facts import fact
+from mediapipe.facts import fact, replace
 
 GAP = 2.0
 """Seconds between two requests at least: a season that is imported makes a few runs, not dozens."""

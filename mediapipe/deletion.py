@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
 from mediapipe.disk.index import renamed
+from mediapipe.facts import replace
 from mediapipe.judging import (
     confirmed,
     may_discard,

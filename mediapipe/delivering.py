@@ -6,14 +6,13 @@ import contextlib
 import functools
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mediapipe import moving, remains
 from mediapipe.disk.marker import sync_folder
 from mediapipe.errors import ActionFailed, ConfigError, Stale, Unavailable
-from mediapipe.facts import fact
+from mediapipe.facts import fact, replace
 from mediapipe.plan import human, shown
 from mediapipe.ports import Progress
 from mediapipe.records import Move

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import changes, latch, layout, subjects, verdicts
 from mediapipe.claims import Claims, claims_of
 from mediapipe.errors import MediapipeError, Unavailable
 from mediapipe.explanation import AboutTorrent, Explanation
-from mediapipe.facts import fact
+from mediapipe.facts import fact, replace
 from mediapipe.jobs import cleanup, upload
 from mediapipe.plan import human
 from mediapipe.rules import Rules

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 from mediapipe.plan import duration, human, shown, stamp
 from mediapipe.runner import path_json
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from dataclasses import field
 from typing import TYPE_CHECKING
 
 from mediapipe.disk import marker
 from mediapipe.disk.index import File, look
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 from mediapipe.layout import leads_into_mount
 from mediapipe.names import matcher
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from mediapipe import layout
@@ -11,7 +10,7 @@ from mediapipe.disk import marker
 from mediapipe.disk.index import File, is_empty, is_gone, look, walk
 from mediapipe.disk.links import find_links
 from mediapipe.disk.mounts import mounts, why_inodes_untrusted
-from mediapipe.facts import fact
+from mediapipe.facts import fact, replace
 from mediapipe.names import matcher
 from mediapipe.plan import shown
 from mediapipe.proofs import is_below, marked

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
@@ -16,6 +15,7 @@ from mediapipe.archives import volumes_of
 from mediapipe.companions import is_medium
 from mediapipe.disk.index import look
 from mediapipe.errors import ActionFailed, MediapipeError
+from mediapipe.facts import replace
 from mediapipe.judging import unproven, why_unsure
 from mediapipe.proofs import marked
 from mediapipe.records import Proof

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.archives import volumes_of
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 from mediapipe.plan import Kept, human
 
 if TYPE_CHECKING:

@@ -7,12 +7,11 @@ import functools
 import os
 import re
 import stat
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import regular, shapes
 from mediapipe.errors import ActionFailed, Stale
-from mediapipe.facts import fact
+from mediapipe.facts import fact, replace
 from mediapipe.plan import Kept, duration, human, shown
 from mediapipe.usenet import COMPLETED, FAILED
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 from mediapipe.names import matcher
 
 if TYPE_CHECKING:

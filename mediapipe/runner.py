@@ -11,7 +11,6 @@ import fcntl
 import os
 import sqlite3
 import time
-from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from mediapipe import audit
@@ -26,7 +25,7 @@ from mediapipe.errors import (
     out_of_order,
     stopped,
 )
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 from mediapipe.history import copy_history, open_history
 from mediapipe.plan import shown
 

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 from collections import defaultdict
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
@@ -14,7 +14,7 @@ from mediapipe.archives import volumes_of
 from mediapipe.disk import folder_index, marker
 from mediapipe.disk.folder_index import AGAIN, Stamp
 from mediapipe.disk.index import file_from, list_folder, look
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 from mediapipe.items import Item, World
 from mediapipe.names import matcher
 from mediapipe.plan import Kept

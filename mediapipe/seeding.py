@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MAX_STEP = 1800
 """Seconds that a pause can add to a seeding time: a box off for a week has not seeded for one."""
+_NEW = ("", "", 0.0, None, None)
 
 
 class SeedingRecord(Sightings):
@@ -33,12 +34,11 @@ class SeedingRecord(Sightings):
         known = {row[0]: row for row in self._db.execute("SELECT * FROM torrents")}
         others = []  # all but those for which only time has passed
         for one in torrents:
-            before = known.get(one.hash)
-            again = before is not None and before[4] == one.added_on
-            if before is None or not again or before[3] is None or not one.complete:
-                name, seeded = encode_basestring_ascii(one.name), before[2] if again else 0.0
-                last = now if one.complete else None
-                others.append((one.hash, name, seeded, last, one.added_on))
+            _hash, _name, seeded, counted, added = known.get(one.hash, _NEW)
+            again = added == one.added_on
+            if not (again and counted is not None and one.complete):
+                name, last = encode_basestring_ascii(one.name), now if one.complete else None
+                others.append((one.hash, name, seeded if again else 0.0, last, one.added_on))
         listed = {one.hash for one in torrents}
         others += [row for hash_, row in known.items() if hash_ not in listed]
         with self.together():

@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from dataclasses import field
 from typing import TYPE_CHECKING
 
 from mediapipe.early import Early
 from mediapipe.errors import ConfigError, MediapipeError
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 from mediapipe.gradually import Gradually, finish
 from mediapipe.hashing import Hashing, hash_file
 from mediapipe.plan import human, shown

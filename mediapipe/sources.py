@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import audit, changes
-from mediapipe.facts import fact
+from mediapipe.facts import fact, replace
 from mediapipe.layout import inside
 from mediapipe.records import Proven
 

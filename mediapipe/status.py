@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mediapipe import app_tallies, latch, usenet_status
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 from mediapipe.plan import clock, duration, human, shown, stamp
 
 if TYPE_CHECKING:

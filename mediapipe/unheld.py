@@ -5,11 +5,11 @@ Libraries that ask for it are walked once an hour, and each file waits by our ow
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe.companions import is_large, is_medium
 from mediapipe.disk.index import look, walk
+from mediapipe.facts import replace
 from mediapipe.holdings import Candidate, hold
 from mediapipe.judging import unproven
 from mediapipe.names import matcher

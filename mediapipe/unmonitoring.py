@@ -6,10 +6,10 @@ If so, episode or film is unmonitored first; while the app cannot tell, the dele
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from mediapipe.errors import ActionFailed, ConfigError, Stale, Unavailable
+from mediapipe.facts import replace
 from mediapipe.judging import why_keep, why_unproven
 from mediapipe.plan import shown
 from mediapipe.titles import Answer, ArrLibrary

@@ -7,7 +7,6 @@ import os
 import sqlite3
 import sys
 import time
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from mediapipe.errors import (
     Unavailable,
     UsageError,
 )
+from mediapipe.facts import replace
 from mediapipe.places import find, state_folder
 from mediapipe.plan import shown
 

@@ -10,7 +10,6 @@ import functools
 import logging
 import os
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout, triggers
@@ -19,6 +18,7 @@ from mediapipe.bell import Bell, listening
 from mediapipe.config_load import load
 from mediapipe.debounce import Debounce
 from mediapipe.errors import MediapipeError
+from mediapipe.facts import replace
 from mediapipe.log import Log
 from mediapipe.names import matcher
 from mediapipe.owner import become_owner

@@ -342,6 +342,7 @@ def test_modules_are_loaded_by_name_where_a_command_needs_few(module: Module) ->
     loading = ("importlib.import_module", "__import__", "exec", "eval")
     named = {
         "dispatch": ["'mediapipe.building'"],
+        "facts": ["text"],
         "inquiries": ["f'mediapipe.{_MODULES[options.verb]}'"],
     }
     found = [

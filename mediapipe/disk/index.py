@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 from mediapipe.plan import shown
 
 if TYPE_CHECKING:
@@ -155,7 +154,7 @@ def list_names(path: str) -> Names:
     return Names(numbers, frozenset(folders), frozenset(odd))
 
 
-@dataclass
+@fact
 class Folder:
     """One directory of a walk; `odd` are names that are neither regular files nor folders."""
 

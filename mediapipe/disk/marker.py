@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import stat
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mediapipe.facts import fact
@@ -227,6 +226,8 @@ def sync_folder(folder: str) -> None:
 
 def _compact(entry: Entry) -> dict[str, object]:
     """Leave out what is empty: a null or blank hash must never stand in a marker."""
+    from dataclasses import asdict  # most runs only read markers
+
     data = asdict(entry)
     optional = ("remote", "sha1", "readback", "extracted", "part_of")
     return {name: value for name, value in data.items() if value or name not in optional}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from mediapipe import abandoned, companions, holdings, imports, layout, unheld, unmonitoring
@@ -11,7 +10,7 @@ from mediapipe.confirming import look_up
 from mediapipe.copies import recognise
 from mediapipe.deletion import Steps, void_markers
 from mediapipe.errors import Unavailable
-from mediapipe.facts import fact
+from mediapipe.facts import fact, field, replace
 from mediapipe.folders import Folders, read_folders
 from mediapipe.judging import asked, leftovers, why_keep, why_not_due, why_unproven
 from mediapipe.linking import why_not_linkable, why_not_linked

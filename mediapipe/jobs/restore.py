@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout, sources
 from mediapipe.errors import Unavailable, UsageError
-from mediapipe.facts import fact
+from mediapipe.facts import fact, replace
 from mediapipe.plan import Kept, Plan, clock, human, shown
 from mediapipe.restoring import Restore, restore_all
 from mediapipe.runner import Context, Report, execute

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediapipe import layout
 from mediapipe.choosing import Choice, in_order
 from mediapipe.disk.index import fingerprint
+from mediapipe.facts import replace
 from mediapipe.items import Extract, Item, Upload, World
 from mediapipe.plan import Kept, Plan, clock, duration
 from mediapipe.remembering import recall, remember

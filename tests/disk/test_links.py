@@ -73,8 +73,8 @@ def test_a_subvolume_with_the_number_of_a_file_is_no_link(tmp_path: Path) -> Non
     def listed(folder: str) -> Names:
         if folder == str(library):
             numbers = {"subvolume": number, "fifo": number}
-            return Names(numbers, folders=("subvolume",), odd=("fifo",))
-        return Names({own.name: number}, (), ())
+            return Names(numbers, folders=frozenset({"subvolume"}), odd=frozenset({"fifo"}))
+        return Names({own.name: number}, frozenset(), frozenset())
 
     found = find_links([], [file], [str(own.parent), str(library)], listed)
     assert file.inode not in found.names

@@ -55,7 +55,7 @@ def read_folders(
             read.item(name, file)
         inside = f"{folder}/"
         if (item := around.item_of(inside)) != inside:
-            read.item(item, files.get(item))
+            read.item(item, None)
     return Folders(read.listing, reserved, read.markers, frozenset(read.absent), read.debris)
 
 

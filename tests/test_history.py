@@ -63,6 +63,12 @@ def sorted_objects(proof: Proof) -> Proof:
     return replace(proof, objects=tuple(sorted(proof.objects, key=repr)))
 
 
+def stripped(proof: Proof) -> Proof:
+    """Leave what a marker tells, too."""
+    bare = (Proven(one.remote, one.size, one.sha1) for one in proof.objects)
+    return sorted_objects(Proof(proof.place, tuple(bare)))
+
+
 @steady(80)
 @given(st.lists(st.tuples(IDENTITIES, PROOFS), max_size=5))
 def test_proofs_come_back_as_they_were(facts: list[tuple[tuple[int, int, int], Proof]]) -> None:
@@ -79,6 +85,8 @@ def test_proofs_come_back_as_they_were(facts: list[tuple[tuple[int, int, int], P
             for identity, proofs in expected.items():
                 newest_first = [sorted_objects(one) for one in reversed(proofs.values())]
                 assert [sorted_objects(one) for one in again.proofs(identity)] == newest_first
+                bare = again.proofs_of([identity], bare=True)[identity]
+                assert {sorted_objects(one) for one in bare} == set(map(stripped, newest_first))
             again.close()
 
 
@@ -206,6 +214,37 @@ def test_a_torrent_that_was_added_again_begins_anew(history: History) -> None:
     assert history.seeded() == {"h": 0.0}
     history.seed([torrent(added_on=101)], 3000.0)
     assert history.seeded() == {"h": 1000.0}
+
+
+LISTED = st.builds(
+    torrent,
+    hash=st.sampled_from("abc"),
+    state=st.sampled_from(["stalledUP", "checkingUP"]),
+    added_on=st.sampled_from([100, 101]),
+)
+PAUSES = st.sampled_from([0.0, 600.0, 1800.0, 1801.0, 1e6, -1.0, -1e6])
+
+
+@steady(200)
+@given(st.lists(st.tuples(st.lists(LISTED, unique_by=lambda one: one.hash), PAUSES), max_size=8))
+def test_each_torrent_seeds_for_itself_and_only_while_it_is_listed(
+    runs: list[tuple[list[Torrent], float]],
+) -> None:
+    found = copy_history("/nonexistent")
+    expected: dict[str, tuple[int, float, float | None]] = {}
+    now = 1e9
+    for listed, pause in runs:
+        now += pause
+        found.seed(listed, now)
+        for one in listed:
+            added, seeded, last = expected.get(one.hash, (one.added_on, 0.0, None))
+            if added != one.added_on:
+                seeded, last = 0.0, None
+            if one.complete and last is not None:
+                seeded += max(0.0, min(now - last, 1800.0))
+            expected[one.hash] = (one.added_on, seeded, now if one.complete else None)
+        assert found.seeded() == {hash_: row[1] for hash_, row in expected.items()}
+    found.close()
 
 
 # the runs

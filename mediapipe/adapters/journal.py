@@ -21,16 +21,19 @@ def last_lines(unit: str, invocation: str, count: int) -> list[str]:
 
     Raises Unavailable, and ConfigError where there is no journalctl.
     """
-    chosen = [f"--unit={unit}"]
+    ways = [[f"--unit={unit}"]]
     if invocation:
-        # what journald reads after the unit has ended bears its name, but not its invocation
+        ways = [[f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]]
         begun = _newest(f"MESSAGE_ID={_STARTING}", f"INVOCATION_ID={invocation}")
         begun = begun or _newest(f"MESSAGE_ID={_STARTED}", f"INVOCATION_ID={invocation}")
-        chosen += [f"--since=@{_moment(begun):.6f}"] if begun else []
-        if not begun:
-            chosen = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]
-    told = _ask("--output=short-iso", "--no-hostname", f"--lines={count}", *chosen)
-    return [line for line in told.splitlines() if not line.startswith("-- ")]
+        if begun:
+            # what journald reads after the unit has ended bears its name, but not its invocation
+            ways = [[f"--unit={unit}", f"--since=@{_moment(begun):.6f}"], *ways]
+    for chosen in ways:  # where the clock was set back meanwhile, nothing seems to be since then
+        told = _ask("--output=short-iso", "--no-hostname", f"--lines={count}", *chosen)
+        if lines := [line for line in told.splitlines() if not line.startswith("-- ")]:
+            return lines
+    return []
 
 
 def last_failure(unit: str) -> dict[str, str]:

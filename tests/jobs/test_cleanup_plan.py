@@ -991,6 +991,22 @@ def test_an_entry_of_which_a_torrent_holds_a_part_is_no_orphan(host: Host, orpha
     assert orphan.exists()
 
 
+@pytest.mark.parametrize("detour", ["", "/Foo/.."], ids=["straight", "by a detour"])
+def test_an_entry_that_only_the_last_file_of_a_torrent_lies_in_is_no_orphan(
+    host: Host, orphan: Path, detour: str
+) -> None:
+    first = host.write(host.downloads / "Bar" / "first.mkv")
+    last = host.write(orphan.parent / "held.mkv")
+    torrent = host.torrent("Bar", first, last, category="", seeding_time=60)
+    told, *rest = host.torrents.lists[torrent.hash]
+    odd = replace(told, path=f"{host.downloads}{detour}/Bar/first.mkv")
+    host.torrents.lists[torrent.hash] = (odd, *rest)
+    host.upload()
+    assert host.cleanup(orphans_now=True).results == ()
+    assert orphan.exists()
+    assert first.exists()
+
+
 @pytest.mark.parametrize("how", ["empty", "half gone"])
 def test_a_list_that_is_lost_deletes_no_orphan(host: Host, how: str) -> None:
     paths = [host.write(host.downloads / f"{number}.mkv") for number in range(4)]

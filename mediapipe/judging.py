@@ -57,6 +57,8 @@ def _why_keep(candidate: Candidate, rules: Rules) -> str:
     if candidate.grace:
         return candidate.grace
     if not candidate.holdings:
+        if candidate.torrent is None:
+            return "nothing in it could be proven: remove it yourself"
         return "nothing is known of its files"
     for holding in candidate.holdings:
         if reason := why_unsure(holding, candidate, rules):

@@ -983,6 +983,17 @@ def test_a_library_file_without_torrent_is_no_orphan(host: Host, orphan: Path) -
     assert mine.exists()
 
 
+def test_a_folder_without_files_is_left_to_a_person(host: Host, orphan: Path) -> None:
+    empty = host.downloads / "Empty" / "deeper"
+    empty.mkdir(parents=True)
+    for _ in range(3):
+        host.later(HOUR)
+        report = host.cleanup()
+    assert reasons(report)["Empty"] == "nothing in it could be proven: remove it yourself"
+    assert empty.is_dir()
+    assert not orphan.exists()
+
+
 def test_an_entry_of_which_a_torrent_holds_a_part_is_no_orphan(host: Host, orphan: Path) -> None:
     other = host.write(orphan.parent / "held.mkv")
     host.torrent("Part", other, category="", seeding_time=60)

@@ -152,9 +152,13 @@ def _move(action: MoveJob, actions: Sequence[MoveJob], context: Context) -> dict
         row = replace(row, stage=(stage.kind, stage.path, stage.inode), moment=time.time())
         history.record_move(row)
 
+    begun = time.monotonic()
+
     def show(done: int, total: int) -> None:
         place = actions.index(action)
-        context.watcher.show(Progress(place, len(actions), done, total, 0, None, (), "Moving"))
+        rate = done / max(time.monotonic() - begun, 1e-3)
+        left = (total - done) / rate if rate else None
+        context.watcher.show(Progress(place, len(actions), done, total, rate, left, (), "Moving"))
 
     others = os.path.lexists(action.path) and not _is_at(action.path, inode)
     if last and others and _is_at(last.path, last.inode):

@@ -20,12 +20,15 @@ _PATIENCE = 4
 def line(progress: Progress) -> str:
     """Give one line: "Uploading 3 of 12, 45 %, 23 MiB/s, 4 min left: Episode.mkv"."""
     share = 100 * progress.sent // progress.total if progress.total else 100
-    words = [f"{progress.doing} {progress.done} of {progress.files}", f"{share} %"]
-    words.append(f"{human(int(progress.rate))}/s")
-    if progress.seconds_left is not None:
-        words.append(f"{duration(progress.seconds_left)} left")
+    text = f"{progress.doing} {progress.done} of {progress.files}, {share} %, {_pace(progress)}"
     names = ", ".join(shown(one.name.rpartition("/")[2]) for one in progress.transfers)
-    return ", ".join(words) + (f": {names}" if names else "")
+    return text + (f": {names}" if names else "")
+
+
+def _pace(progress: Progress) -> str:
+    rate = f"{human(int(progress.rate))}/s"
+    left = progress.seconds_left
+    return rate if left is None else f"{rate}, {duration(left)} left"
 
 
 def watcher(tell: Tell, interval: float) -> Watcher:
@@ -95,6 +98,7 @@ class Bars:
             total=progress.total or None,
             completed=progress.sent,
             description=f"{progress.doing} {progress.done} of {progress.files}",
+            pace=_pace(progress),  # the bars are made anew after each item, and know no pace then
         )
         current = {one.name for one in progress.transfers}
         for name in [name for name in self._bars if name not in current]:
@@ -102,33 +106,25 @@ class Bars:
         for one in progress.transfers:
             if one.name not in self._bars:
                 title = shown(one.name.rpartition("/")[2])
-                self._bars[one.name] = self._screen.add_task(title, total=one.size)
+                self._bars[one.name] = self._screen.add_task(title, total=one.size, pace="")
             self._screen.update(self._bars[one.name], completed=one.sent)
         if begins:  # it draws at once, and an empty bar would flash up with each item that is done
             self._screen.start()
 
     def _make(self) -> None:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
         self._screen = Progress(
             # file names may hold what rich takes for markup
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[pace]}"),
             console=Console(stderr=True),
             transient=True,
         )
-        self._total = self._screen.add_task("", total=None)
+        self._total = self._screen.add_task("", total=None, pace="")
 
     def end(self) -> None:
         """Take the bars away: the report follows."""

@@ -1,9 +1,13 @@
-"""How far an upload is: one line, told to the log and to systemd."""
+"""How far an upload is: one line, told to the log and to systemd, and bars on a terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import subprocess
+import sys
+import termios
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +72,40 @@ def test_a_message_that_nobody_takes_is_no_loss(
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     progress.notify("STATUS=x")
+
+
+def test_a_bar_knows_its_pace_also_after_a_line_was_printed() -> None:
+    script = f"""
+from mediapipe.ports import Progress, Transfer
+from mediapipe.progress import Bars
+bars = Bars()
+for done in (0, 1):
+    one = Transfer("show/Episode {{}}.mkv".format(done), {100 * MIB}, {50 * MIB})
+    bars.show(Progress(done, 2, {50 * MIB}, {200 * MIB}, {23.5 * MIB}, 240.0, (one,)))
+    bars.end()
+    print("marked", done, flush=True)
+"""
+    before, _, after = on_a_terminal([sys.executable, "-c", script]).partition("marked 0")
+    for number, picture in enumerate((before, after)):
+        assert f"Uploading {number} of 2" in picture
+        assert f"Episode {number}.mkv" in picture
+        assert "23.5 MiB/s, 4 min left" in picture
+
+
+def on_a_terminal(command: list[str]) -> str:
+    """Run a program on a wide terminal; gives all that it drew."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 200))
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environ) as program:
+        os.close(theirs)
+        drawn = b""
+        with contextlib.suppress(OSError):  # a terminal that nobody holds any more
+            while block := os.read(ours, 65536):
+                drawn += block
+    os.close(ours)
+    assert program.returncode == 0, drawn.decode()
+    return drawn.decode()
 
 
 def test_without_a_terminal_there_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:

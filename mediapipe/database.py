@@ -98,6 +98,13 @@ def copy(folder: str) -> sqlite3.Connection:
     return connection
 
 
+def empty() -> sqlite3.Connection:
+    """Make an empty database for ourselves alone."""
+    connection = _open("")
+    _migrate(connection)
+    return connection
+
+
 def _filled(connection: sqlite3.Connection, path: str) -> bool:
     """Copy a database, as far as there is one; tells whether nobody wrote to it meanwhile.
 

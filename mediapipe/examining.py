@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from mediapipe import building, latch, waiting
 from mediapipe.config_load import load
+from mediapipe.database import NAME
 from mediapipe.doctor import findings, host, probe, prowlarr, services, settings, units
 from mediapipe.errors import MediapipeError, Unavailable, UsageError
 from mediapipe.facts import fact
-from mediapipe.history import copy_history, open_history
+from mediapipe.history import copy_history, no_history, open_history
 from mediapipe.log import Log
 from mediapipe.owner import become_owner
 from mediapipe.places import find, state_folder
@@ -59,7 +60,7 @@ def doctor(options: Namespace) -> int:
     become_owner(state)
     tell = Log("mediapipe-doctor", verbose=False)
     notes = findings.Notes(show=_show if sys.stderr.isatty() else lambda _subject: None)
-    with contextlib.closing(_history(state)) as history:
+    with contextlib.closing(_history(state, notes)) as history:
         watch = watcher(tell, config.upload.stats_interval)
         context = Context(config, history, tell, watch, state, time.time(), True, path)
         visit = _Visit(context, notes, frozenset(options.topics))
@@ -82,12 +83,14 @@ def _show(subject: str) -> None:
         sys.stderr.flush()
 
 
-def _history(state: str) -> History:
+def _history(state: str, notes: Notes) -> History:
     """Open the history, so that what was tried is remembered; a copy where that is not ours."""
     if os.access(state, os.W_OK):
         with contextlib.suppress(MediapipeError):
             return open_history(state)
-    return copy_history(state)
+    with notes.looking("config", f"{state}/{NAME}"):
+        return copy_history(state)
+    return no_history()
 
 
 def _config(visit: _Visit) -> None:

@@ -272,6 +272,11 @@ def open_history(folder: str) -> History:
     return History(database.connect(folder))
 
 
+def no_history() -> History:
+    """Give a history that knows nothing, for who can do without."""
+    return History(database.empty())
+
+
 def copy_history(folder: str) -> History:
     """Copy the history: a dry run may write what it likes, and nothing lasts."""
     return History(database.copy(folder))

@@ -265,6 +265,19 @@ def test_a_state_that_is_not_ours_is_no_obstacle(box: Box) -> None:
 # what the real parts cannot be made to show here
 
 
+@real
+def test_a_history_that_cannot_be_read_is_told_and_hides_nothing(box: Box) -> None:
+    history = box.state / "history.db"
+    history.write_bytes(b"SQLite format 3" + bytes(5000))
+    told = answer(box, "doctor", status=3)
+    assert [(one["topic"], one["subject"]) for one in told["findings"]] == [
+        ("config", str(history))
+    ]
+    assert "is damaged" in whats(told)[0]
+    assert {"mounts", "qbittorrent", "remote"} <= {one["topic"] for one in told["well"]}
+    assert history.read_bytes().endswith(bytes(5000))
+
+
 def shown(name: str, active: str, enabled: str = "enabled", load: str = "loaded") -> str:
     return (
         f"Id={name}\nLoadState={load}\nActiveState={active}\nUnitFileState={enabled}\n"

@@ -250,10 +250,10 @@ def _read(
 ) -> Beside:
     root, config = folder in reserved, around.config
     seen = _look_through(folder, names, around, deep=not root)
-    alive = root or bool(seen.reason)
     library = next(
         one.root for one in config.libraries.values() if layout.inside(f"{folder}/x", one.root)
     )
+    alive = root or bool(seen.reason) or (not seen.there and _leads_away(folder, library, around))
     files = [path for path in seen.files if not alive or any(bears(path, link) for link in links)]
     holdings = [_held(hold(path, library, around)) for path in sorted(files)]
     if not alive:  # so that the folder is read and goes, also when nothing is in it any more
@@ -261,6 +261,14 @@ def _read(
         holdings += [Holding(f"{path}/", None) for path in sorted(seen.hollow)]
     candidate = Candidate(f"beside {folder}", folder, None, "", tuple(holdings), kind="beside")
     return Beside(candidate, links, frozenset(seen.there), alive)
+
+
+def _leads_away(folder: str, library: str, around: Surroundings) -> bool:
+    """Whether a folder is a link, or lies behind one: what is there is not ours to remove."""
+    try:
+        return bool(around.why_elsewhere(f"{folder}/", library))
+    except OSError:
+        return True
 
 
 def _held(holding: Holding) -> Holding:

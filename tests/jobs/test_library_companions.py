@@ -258,6 +258,23 @@ def test_a_link_that_is_back_is_forgotten(show: Host) -> None:
     assert (show.tv / "Show" / "diary.doc").exists()
 
 
+@pytest.mark.parametrize("what", ["Show", "Show/Season 1"])
+def test_a_folder_that_became_a_link_keeps_what_it_leads_to(show: Host, what: str) -> None:
+    """Somebody moved it elsewhere meanwhile: it is no folder of ours any more, empty or not."""
+    all_due(show)
+    note = show.write(show.folder / SEASON / "Show.S01E01.ass")
+    show.cleanup()
+    note.unlink()
+    folder, away = show.tv / what, show.folder / "away"
+    folder.rename(away)
+    folder.symlink_to(away)
+    before = show.names(away)
+    show.later(HOUR)
+    assert show.cleanup().results == ()
+    assert show.names(away) == before
+    assert remembered(show.history()) == frozenset()
+
+
 def test_in_a_root_only_what_bears_the_name_goes(host: Host) -> None:
     source = host.write(host.downloads / "movies" / "film.mkv", b"f" * 2000)
     host.torrent("Film", source, category="radarr")

@@ -244,10 +244,12 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
             for holding in candidate.holdings
             for hash_ in sorted(holding.claimants & staying)[:1]
         ]
+    beside: dict[str, Kept] = {}  # a folder and those that it lies in may name the same file
     for unit in () if world.refused else world.besides:
         more, told = steps.beside(unit)
         actions += more
-        kept += told
+        beside = {one.path: one for one in told} | beside
+    kept += beside.values()
     return Plan("cleanup", tuple(actions), tuple(kept), refused=refused)
 
 

@@ -275,6 +275,15 @@ def test_a_folder_that_became_a_link_keeps_what_it_leads_to(show: Host, what: st
     assert remembered(show.history()) == frozenset()
 
 
+def test_what_stays_is_told_once(show: Host) -> None:
+    """The folder of the show knows of it, too, once all of its films are gone."""
+    all_due(show)
+    note = show.write(show.folder / SEASON / "Show.S01E01.ass")
+    told = [one.path for one in show.cleanup().kept]
+    assert told.count(str(note)) == 1
+    assert [one.path for one in show.cleanup().kept].count(str(note)) == 1
+
+
 def test_in_a_root_only_what_bears_the_name_goes(host: Host) -> None:
     source = host.write(host.downloads / "movies" / "film.mkv", b"f" * 2000)
     host.torrent("Film", source, category="radarr")

@@ -34,6 +34,13 @@ def refuse(word: str, unasked: Mapping[str, str]) -> None:
         raise UsageError(f"{shown(word)}: {reason}", hint="give a file or folder of one of them")
     if "qBittorrent" in unasked and "/" not in word:
         raise Unavailable(f"no file is called {word!r}, and {unasked['qBittorrent']}")
+    if "/" in word and os.path.isdir(word):
+        path = os.path.abspath(word)
+        unread = (
+            f"{shown(one)}: {why}" for one, why in unasked.items() if layout.inside(one, path)
+        )
+        empty = f"{shown(word)}: no file that a job looks at lies in it"
+        raise UsageError(next(unread, empty), hint="give a file, or another folder")
     raise UsageError(
         f"neither a file nor a torrent is called {word!r}, nor was one",
         hint="give a path, a torrent's name, or at least six digits of its hash",

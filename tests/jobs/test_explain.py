@@ -14,6 +14,7 @@ from mediapipe.explanation import AboutFile, as_json, as_text
 from mediapipe.plan import Kept, clock
 from mediapipe.rules import Rules
 from mediapipe.runner import Report
+from mediapipe.subjects import refuse
 from mediapipe.verdicts import Rehearsal, of_file_by_cleanup, of_file_by_upload
 from tests.hosts import WEEK, snapshot
 
@@ -235,6 +236,16 @@ def test_what_nobody_knows_is_a_mistake(host: Host) -> None:
         host.torrent(str(number), hash="abcdef" + str(number) * 34)
     with pytest.raises(UsageError, match=r"abcdef begins abcdef0{34} \(0\) and"):
         host.explain("abcdef")
+
+
+def test_an_empty_folder_is_not_unknown(host: Host) -> None:
+    """That is how a library ends: it is there, and nothing is in it."""
+    with pytest.raises(UsageError, match="no file that a job looks at lies in it"):
+        host.explain(host.movies)
+    with pytest.raises(UsageError, match="nor was one"):
+        host.explain(host.movies / "Film")
+    with pytest.raises(UsageError, match=r"/Film: Permission denied$"):
+        refuse(str(host.movies), {f"{host.movies}/Film": "Permission denied"})
 
 
 def test_odd_names_are_shown(host: Host) -> None:

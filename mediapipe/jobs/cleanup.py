@@ -248,7 +248,8 @@ def plan(world: World, rules: Rules, *, force: bool) -> Plan[Delete]:
     for unit in () if world.refused else world.besides:
         more, told = steps.beside(unit)
         actions += more
-        beside = {one.path: one for one in told} | beside
+        for one in told:
+            beside.setdefault(one.path, one)
     kept += beside.values()
     return Plan("cleanup", tuple(actions), tuple(kept), refused=refused)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mediapipe.items import Item
 
-MOST = 10_000
+MOST = 5000
 """Items of one run: more than it sends in its time, and few enough for a small machine's memory."""
 
 

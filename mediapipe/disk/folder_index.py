@@ -107,8 +107,11 @@ def read(path: str) -> FolderIndex | None:
         return None
 
 
-def _seal(sealed: bytes | memoryview) -> bytes:
-    return b"%d %s %d\n" % (_FORMAT, sys.byteorder.encode(), zlib.crc32(sealed))
+def _seal(*sealed: bytes | memoryview) -> bytes:
+    checksum = 0
+    for part in sealed:
+        checksum = zlib.crc32(part, checksum)
+    return b"%d %s %d\n" % (_FORMAT, sys.byteorder.encode(), checksum)
 
 
 def write(path: str, facts: Mapping[str, object], trees: Mapping[str, Mapping[str, Stamp]]) -> None:
@@ -116,20 +119,21 @@ def write(path: str, facts: Mapping[str, object], trees: Mapping[str, Mapping[st
 
     It is not synced: what a power cut leaves is not whole, so it is not believed.
     """
-    names = [one[len(top) + 1 :] or "." for top, tree in trees.items() for one in tree]
     stamps = [one for tree in trees.values() for one in tree.values()]
     marks = b"".join(
         (one if 0 <= one <= _LARGEST else AGAIN[0]).to_bytes(8, sys.byteorder) for one, _ in stamps
     )
-    paths = b"\0".join(map(os.fsencode, names))
+    paths = b"\0".join(
+        os.fsencode(one[len(top) + 1 :] or ".") for top, tree in trees.items() for one in tree
+    )
     contents = b" ".join(b"%d" % content for _, content in stamps)
     counts = [(top, len(tree)) for top, tree in trees.items()]
     sizes = (len(marks), len(marks) + len(paths))
     head = json.dumps({**facts, "trees": counts, "sizes": sizes}).encode()
-    sealed = b"%s\n%s%s%s" % (head, marks, paths, contents)
+    sealed = (head + b"\n", marks, paths, contents)  # in parts: it is large, and one is enough
     temporary = f"{path}.tmp"
     with open(temporary, "wb") as file:
-        file.write(_seal(sealed) + sealed)
+        file.writelines([_seal(*sealed), *sealed])
     os.rename(temporary, path)
 
 

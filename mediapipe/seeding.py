@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mediapipe.sightings import Sightings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from mediapipe.ports import Torrent
 
@@ -24,7 +24,7 @@ class SeedingRecord(Sightings):
         """Give the hashes of all torrents that were listed and not removed by us."""
         return frozenset(row[0] for row in self._db.execute("SELECT hash FROM torrents"))
 
-    def seed(self, torrents: Iterable[Torrent], now: float) -> None:
+    def seed(self, torrents: Collection[Torrent], now: float) -> None:
         """Add to the seeding record of each listed torrent that is complete.
 
         A pause adds its length, but at most half an hour, and nothing when the clock went back

@@ -162,8 +162,8 @@ def spoil(request: pytest.FixtureRequest, box: Box) -> Callable[[str], Path]:
 @pytest.mark.parametrize(
     "words",
     [
-        ("status",), ("explain", "/media/film.mkv"), ("doctor", "mounts"), ("upload",),
-        ("cleanup", "--dry-run"), ("restore", "/media/film.mkv"),
+        ("status",), ("explain", "/media/film.mkv"), ("upload",), ("cleanup", "--dry-run"),
+        ("restore", "/media/film.mkv"),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -172,6 +172,14 @@ def test_a_history_that_is_none(words: tuple[str, ...], box: Box, spoil: Any) ->
     ended = run(box, *words, status=78)
     assert f"error: {path} is " in ended.stderr
     assert "move it away" in ended.stderr
+
+
+def test_the_doctor_does_without_a_history_that_is_none(box: Box, spoil: Any) -> None:
+    path = spoil("history.db")
+    ended = run(box, "doctor", "mounts", status=3)
+    assert f"FOUND  config: {path}: {path} is " in ended.stdout
+    assert "move it away" in ended.stdout
+    assert f"well  mounts: {box.completed}" in ended.stdout
 
 
 @pytest.mark.parametrize("words", [("history",), ("restore", "/media/film.mkv"), ("upload",)])
